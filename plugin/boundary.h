@@ -42,19 +42,19 @@ void dfn_set_handle(struct dfn_context *context, uintptr_t handle);
 dfn_append_fn dfn_find_append(void);
 int dfn_append(dfn_append_fn append, void *i_ins, const char *tag, size_t tag_len, const void *buf, size_t size);
 /* Counts a registration that is about to begin, and refuses a second one of the same
- * configuration: core would start every [INPUT] twice and crash. Returns 0 when it may
- * go on. Returns -1 when it was refused; then first is the file that is registered
- * already, and second this one. */
+ * configuration: core would start every [INPUT] twice and crash. Returns 0 if the
+ * registration may go on, and -1 if it is refused; then first is the file that is
+ * already registered, and second this one. */
 int dfn_admit(int hot_reloading, char *first, char *second, size_t size);
-/* Prints a warning before there is an instance whose api could. */
+/* Prints a warning while there is no instance yet that could log it. */
 void dfn_warn(const char *text);
 /* A registration has ended, or an instance has started: what is registered now belongs
  * to the running configuration. */
 void dfn_ended(void);
 void dfn_started(void);
-/* The name of the calling thread; at least 16 bytes. */
+/* Writes the name of the calling thread to name, which has at least 16 bytes. */
 void dfn_thread_name(char *name, size_t size);
-/* A number that tells the calling thread from others. */
+/* Returns a number that identifies the calling thread. */
 uint64_t dfn_thread(void);
 
 #endif

@@ -20,9 +20,9 @@ import (
 	"fluent-bit-defender/internal/instance"
 )
 
-// process is the registry that callbacks without a context need. loadedBy is the
-// process that loaded this file: a child that was forked afterwards (fluent-bit -d) has
-// no goroutines.
+// process is the registry that callbacks without a context need. loadedBy is the id of
+// the process that loaded this file: a child that was forked afterwards (fluent-bit -d)
+// has no goroutines.
 var (
 	process  = instance.NewProcess()
 	loadedBy = os.Getpid()
@@ -35,8 +35,8 @@ func init() { log.SetOutput(io.Discard) }
 
 func main() {}
 
-// FLBPluginPreRegister fails if one configuration loads the plugin twice. A reload reads
-// the new configuration while the old one runs, so it may call this again.
+// FLBPluginPreRegister returns an error if one configuration loads the plugin twice. A
+// reload reads the new configuration while the old one runs, so it may call this again.
 //
 //export FLBPluginPreRegister
 func FLBPluginPreRegister(hotReloading C.int) C.int {
@@ -71,8 +71,8 @@ func FLBPluginUnregister(def unsafe.Pointer) {
 	input.FLBPluginUnregister(def)
 }
 
-// FLBPluginInit starts one [INPUT] section. It returns FLB_OK, or FLB_ERROR after a line
-// per fault.
+// FLBPluginInit starts one [INPUT] section. It returns FLB_OK, or FLB_ERROR after it
+// has logged a line for each fault.
 //
 //export FLBPluginInit
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
@@ -97,15 +97,15 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	return input.FLB_OK
 }
 
-// FLBPluginInputCallbackCtx is called once a second on Fluent Bit's thread: it
-// delivers what is queued and never waits.
+// FLBPluginInputCallbackCtx is called once a second on Fluent Bit's thread. It delivers
+// what is queued, and never waits.
 //
 //export FLBPluginInputCallbackCtx
 func FLBPluginInputCallbackCtx(ctx unsafe.Pointer, data *unsafe.Pointer, size *C.size_t) C.int {
 	return collect(instance.Handle(uintptr(ctx)), data, size)
 }
 
-// FLBPluginInputCallback is the same for hosts that pass no context.
+// FLBPluginInputCallback is FLBPluginInputCallbackCtx for hosts that pass no context.
 //
 //export FLBPluginInputCallback
 func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
@@ -133,7 +133,8 @@ func FLBPluginInputCleanupCallbackCtx(ctx, data unsafe.Pointer) C.int {
 	return input.FLB_OK
 }
 
-// FLBPluginInputCleanupCallback is the same for hosts that pass no context.
+// FLBPluginInputCleanupCallback is FLBPluginInputCleanupCallbackCtx for hosts that pass
+// no context.
 //
 //export FLBPluginInputCleanupCallback
 func FLBPluginInputCleanupCallback(data unsafe.Pointer) C.int {
@@ -143,7 +144,8 @@ func FLBPluginInputCleanupCallback(data unsafe.Pointer) C.int {
 	return input.FLB_OK
 }
 
-// FLBPluginInputPause may be called from inside our own append, on the same thread.
+// FLBPluginInputPause stops delivery until FLBPluginInputResume. Fluent Bit may call it
+// from inside an append of ours, on the same thread.
 //
 //export FLBPluginInputPause
 func FLBPluginInputPause() { process.Pause(thread().ID) }
@@ -170,9 +172,9 @@ func thread() instance.Thread {
 	return instance.Thread{ID: uint64(C.dfn_thread()), Name: C.GoString(&name[0])}
 }
 
-// host is one instance's side of Fluent Bit.
+// host implements instance.Host for one instance.
 type host struct {
-	plugin unsafe.Pointer // argument of FLBPluginInit, while it runs
+	plugin unsafe.Pointer // argument of FLBPluginInit; nil after it
 	api    *C.struct_dfn_api
 	ins    unsafe.Pointer
 	append C.dfn_append_fn

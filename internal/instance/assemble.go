@@ -15,8 +15,9 @@ import (
 	"fluent-bit-defender/internal/wiring"
 )
 
-// assemble puts an input together: its data directory, its tenants and its metrics. On an
-// error nothing is left open. Otherwise tenantSet.end gives everything back.
+// assemble puts an input together: its data directory, its tenants and its metrics. On
+// an error nothing is left open. Otherwise the caller closes everything with
+// tenantSet.end.
 func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Logger) (_ *tenantSet, err error) {
 	s := newTenantSet(r, log)
 	s.leased = cfg.Store.Shared()
@@ -24,7 +25,7 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	defer func() {
 		if err != nil {
 			s.release()
-			s.part(true)
+			s.leaveNode(true)
 			s.leave()
 		}
 	}()
@@ -63,7 +64,7 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	s.cfg = cfg
 	s.found.store = s.dir.store
 
-	if err := s.followDiscovery(cfg.Discovery); err != nil {
+	if err := s.configureDiscovery(cfg.Discovery); err != nil {
 		return nil, err
 	}
 
@@ -79,7 +80,7 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	return s, nil
 }
 
-// watchOf returns what watches the tenants file; nil if there is none.
+// watchOf returns the watch of the tenants file; nil if there is none.
 func watchOf(cfg *config.Input) *config.Watch {
 	if cfg.TenantsFile == "" {
 		return nil
@@ -88,15 +89,15 @@ func watchOf(cfg *config.Input) *config.Watch {
 	return cfg.Watch(config.Sources{})
 }
 
-// addAll adds the tenants that an input starts with; where several machines share the
-// store it only checks that they can be added. Its error joins those of all tenants.
+// addAll adds the tenants that an input starts with. Where several machines share the
+// store, it only checks that they can be added. Its error joins those of all tenants.
 func (s *tenantSet) addAll(tenants []config.Tenant) error {
 	var errs []error
 
 	for _, t := range tenants {
 		e := s.entries[t.Unit()]
 
-		parts, err := s.parts(e.tenant)
+		parts, err := s.unitConfig(e.tenant)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -123,10 +124,10 @@ func metricsSettings(cfg *config.Input, log *slog.Logger) metrics.Settings {
 	return settings
 }
 
-// wiring returns what a tenant's parts are made of. skew is told the API's clock, and
-// counters its answers. The sign-in service's clock says nothing about the time of
-// alerts: it is only watched.
-func (s *tenantSet) wiring(
+// wiringParts returns what a tenant's parts are made of. skew learns the clock of the
+// API, and counters counts its answers. The clock of the sign-in service says nothing
+// about the time of alerts: a difference is only logged.
+func (s *tenantSet) wiringParts(
 	t *config.Tenant, skew *collect.Skew, counters *measure.Counters,
 ) (wiring.Parts, error) {
 	client, err := s.shared.transports.Client(*t)
@@ -147,14 +148,15 @@ func (s *tenantSet) wiring(
 	}, nil
 }
 
-// parts puts together what one tenant is polled by.
-func (s *tenantSet) parts(t *config.Tenant) (collect.UnitConfig, error) {
+// unitConfig returns the configuration of a tenant's unit: its reader, limiter, encoder
+// and sign-in.
+func (s *tenantSet) unitConfig(t *config.Tenant) (collect.UnitConfig, error) {
 	var none collect.UnitConfig
 
 	skew := s.dir.skew()
 	counters := new(measure.Counters)
 
-	parts, err := s.wiring(t, skew, counters)
+	parts, err := s.wiringParts(t, skew, counters)
 	if err != nil {
 		return none, err
 	}

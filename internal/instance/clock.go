@@ -11,25 +11,27 @@ import (
 )
 
 const (
-	// A server's clock, as its Date header shows it, and ours differ noticeably from
-	// skewed on.
-	skewed = 5 * time.Minute
-	// They agree again when they differed by less than agreed for agreedFor: a host
-	// with several clocks behind one name is one fault, not one fault per answer.
-	agreed    = 4 * time.Minute
-	agreedFor = 15 * time.Minute
+	// skewLimit is the difference between a server's clock (its Date header) and ours
+	// from which on a warning is logged.
+	skewLimit = 5 * time.Minute
+	// agreeLimit and agreedFor say when the clocks agree again: when they differed by
+	// less than agreeLimit for agreedFor. So a host name with several machines behind
+	// it, one of them wrong, is one fault and not one fault per answer.
+	agreeLimit = 4 * time.Minute
+	agreedFor  = 15 * time.Minute
 )
 
-// clocks knows which servers' clocks differ from ours, so that it is said once.
+// clocks knows which servers' clocks differ from ours, so that each fault is logged
+// once.
 type clocks struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards hosts
 	hosts map[string]*hostClock
 }
 
-// hostClock is what was seen of the clock of one host that differs from ours.
+// hostClock is what is known of a host whose clock differs from ours.
 type hostClock struct {
-	differed time.Time // when it last did
-	said     clockFault
+	differed time.Time  // when it last differed
+	logged   clockFault // the worst fault that was logged
 }
 
 // clockFault is how wrong a clock is.
@@ -41,8 +43,9 @@ const (
 	clockUnbelieved            // further off than collect.MaxSkew: our clock is used
 )
 
-// watch returns a function that passes what it is given on to skew, which may be nil, and
-// logs when the clock of the server at address is wrong, or ours.
+// watch returns a function that is called with the clock of the server at address and
+// ours. It passes both on to skew, which may be nil, and logs when they differ too
+// much.
 func (c *clocks) watch(address string, log *slog.Logger, skew *collect.Skew) func(server, local time.Time) {
 	host := address
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
@@ -67,8 +70,8 @@ func (c *clocks) watch(address string, log *slog.Logger, skew *collect.Skew) fun
 	}
 }
 
-// note takes down by how much a host's clock is ahead of ours, and reports whether that
-// is news: a fault that is worse than what was said, or its end.
+// note records by how much a host's clock is ahead of ours. changed reports whether a
+// line is to be logged: the fault is worse than the one last logged, or it has ended.
 func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault clockFault, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,7 +80,7 @@ func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault cl
 	switch {
 	case ahead.Abs() > collect.MaxSkew:
 		fault = clockUnbelieved
-	case ahead.Abs() >= skewed, h != nil && ahead.Abs() >= agreed:
+	case ahead.Abs() >= skewLimit, h != nil && ahead.Abs() >= agreeLimit:
 		fault = clockOff
 	case h == nil || now.Sub(h.differed) < agreedFor:
 		return clockRight, false
@@ -96,16 +99,18 @@ func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault cl
 	}
 
 	h.differed = now
-	if fault <= h.said {
+	if fault <= h.logged {
 		return fault, false
 	}
 
-	h.said = fault
+	h.logged = fault
 
 	return fault, true
 }
 
-// clockLine is the line about a clock that differs from ours, and is believed or not.
+// clockLine returns the warning about a clock that differs from ours. believed says
+// that the plugin uses that clock all the same, since the clock of the database agrees
+// with it.
 func clockLine(host string, ahead time.Duration, fault clockFault, believed bool) string {
 	direction := "ahead of"
 	if ahead < 0 {

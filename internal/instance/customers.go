@@ -16,18 +16,18 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// followDiscovery takes the settings of discovery from a configuration, and what is known
-// of the customers from the store.
-func (s *tenantSet) followDiscovery(settings *config.Discovery) error {
+// configureDiscovery puts new settings of discovery in force; with nil nothing is
+// discovered. What is already known of the customers comes from the store.
+func (s *tenantSet) configureDiscovery(settings *config.Discovery) error {
 	if settings == nil {
-		s.found.follow(nil, nil, nil)
+		s.found.configure(nil, nil, nil)
 		return nil
 	}
 
 	home := settings.Home
-	home.TenantName = string(home.HomeTenantID) // for people: it is no discovered tenant
+	home.TenantName = string(home.HomeTenantID) // shown to people; this is no discovered tenant
 
-	parts, err := s.wiring(&home, new(collect.Skew), new(measure.Counters))
+	parts, err := s.wiringParts(&home, new(collect.Skew), new(measure.Counters))
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (s *tenantSet) followDiscovery(settings *config.Discovery) error {
 		return err
 	}
 
-	s.found.follow(settings, client, source.Changed)
+	s.found.configure(settings, client, source.Changed)
 
 	return nil
 }
@@ -69,8 +69,9 @@ func (s *tenantSet) discover(ctx context.Context) {
 	})
 }
 
-// wanted returns the tenants that the input is to have: those of the file and those that
-// were discovered. Where these cannot be made, those before them stay. s.mu must be held.
+// wanted returns the tenants that the input is to have: those of the file and those
+// that were discovered. If the new discovered ones cannot be made, the previous ones
+// stay. s.mu must be held.
 func (s *tenantSet) wanted() []config.Tenant {
 	found, err := s.found.tenants()
 	if err == nil {
@@ -99,15 +100,15 @@ func (s *tenantSet) startDiscovered() {
 	s.startPending()
 }
 
-// customerSignIn gets the access tokens of a unit. What the relationships say about a
-// refusal is part of its errors.
+// customerSignIn gets the access tokens of a unit. To the error of a refusal it adds
+// what the list of relationships says about it.
 type customerSignIn struct {
 	source *tokens.Source
 	found  *discovery
 	tenant *config.Tenant
-	// refused is since when the account has no access, and told when it was refused
-	// last, in nanoseconds since 1970; 0 while it has.
-	refused, told atomic.Int64
+	// refusedSince is when the account lost its access, and refusedLast when it was
+	// refused last, in nanoseconds since 1970. Both are 0 while it has access.
+	refusedSince, refusedLast atomic.Int64
 }
 
 // Token implements defender.TokenSource.
@@ -120,32 +121,33 @@ func (c *customerSignIn) Token(ctx context.Context) (tokens.Access, error) {
 // Invalidate implements defender.TokenSource.
 func (c *customerSignIn) Invalidate(a tokens.Access) { c.source.Invalidate(a) }
 
-// run gets an access token, and leaves it to those who ask for it next.
+// run signs in. The access token stays in the source, for whoever asks for it next.
 func (c *customerSignIn) run(ctx context.Context) error {
 	_, err := c.Token(ctx)
 	return err
 }
 
-// explain returns the error of a sign-in with what the relationships say about it.
+// explain returns the error of a sign-in, replaced by a clearer one where the
+// relationships tell the reason.
 func (c *customerSignIn) explain(err error) error {
 	var e *tokens.Error
 	if !errors.As(err, &e) || e.Reason != advice.GDAPEnded {
-		c.refused.Store(0)
-		c.told.Store(0)
+		c.refusedSince.Store(0)
+		c.refusedLast.Store(0)
 
 		return err
 	}
 
 	now := time.Now().UnixNano()
-	c.refused.CompareAndSwap(0, now)
-	c.told.Store(now)
+	c.refusedSince.CompareAndSwap(0, now)
+	c.refusedLast.Store(now)
 
 	customer, listed, ok := c.found.relationOf(c.tenant)
 
 	switch {
 	case !ok || customer.Gone():
 		return err
-	case listed.UnixNano() <= c.refused.Load():
+	case listed.UnixNano() <= c.refusedSince.Load():
 		c.found.hurry() // the list may be older than the end of the relationship
 		return err
 	}
@@ -163,9 +165,9 @@ func (c *customerSignIn) explain(err error) error {
 // changed reports whether another try is worthwhile: something about the sign-in has
 // changed, or a list says more about the refusal than the one before it.
 func (c *customerSignIn) changed(ctx context.Context) bool {
-	if told := c.told.Load(); told != 0 {
+	if last := c.refusedLast.Load(); last != 0 {
 		_, listed, ok := c.found.relationOf(c.tenant)
-		if ok && listed.UnixNano() > told {
+		if ok && listed.UnixNano() > last {
 			return true
 		}
 	}

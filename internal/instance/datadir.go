@@ -25,9 +25,9 @@ type dataDir struct {
 	settings      *config.Input // of the input that opened it
 	store         store.Store
 	keeper        *tokens.Keeper
-	logs          logs.Relay // any of the inputs that use it
+	logs          logs.Relay // logs through any of the inputs that use it
 
-	inputs int // that have not left yet; guarded by resources.mu
+	inputs int // how many inputs use it; guarded by resources.mu
 
 	joining sync.Mutex // guards the fields below; held while the process joins or leaves
 	node    *lease.Node
@@ -135,9 +135,9 @@ func (d *dataDir) key() string {
 	return "data_dir"
 }
 
-// dirAt returns the store of an input if it is in use, in the directory at a path by
-// whatever name, or nil: a Keeper of its own over the same store would not know of tokens
-// that another one could not write yet. r.mu must be held.
+// dirAt returns the dataDir in use for the store of an input, or nil. A directory is
+// found under any of its names: a second Keeper over the same store would not know of
+// tokens that the first one could not write yet. r.mu must be held.
 func (r *resources) dirAt(path string, cfg *config.Input) *dataDir {
 	here, err := os.Stat(path)
 
@@ -162,8 +162,8 @@ func (r *resources) dirAt(path string, cfg *config.Input) *dataDir {
 	return nil
 }
 
-// leave gives the directory back when an input does not use it any more. The last one
-// closes it.
+// leave is called when an input does not use the store any more. The last one closes
+// it.
 func (r *resources) leave(d *dataDir, log *slog.Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,6 +178,6 @@ func (r *resources) leave(d *dataDir, log *slog.Logger) {
 	r.dirs = slices.DeleteFunc(r.dirs, func(other *dataDir) bool { return other == d })
 
 	if err := d.store.Close(); err != nil {
-		log.Warn(fmt.Sprintf("%s could not be closed in good order: %v", d.key(), err))
+		log.Warn(fmt.Sprintf("%s could not be closed properly: %v", d.key(), err))
 	}
 }

@@ -18,14 +18,14 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// lister asks who the provider's customers are; *partner.Client is one.
+// lister lists the provider's customers. *partner.Client implements it.
 type lister interface {
 	Customers(ctx context.Context) ([]partner.Customer, error)
 	Tenant(ctx context.Context, name string) (partner.Tenant, error)
 }
 
-// discovery knows the provider's customers of one input. A list is asked for by one
-// goroutine at a time; what is known is read by every poller.
+// discovery keeps the list of the provider's customers for one input. One goroutine at
+// a time asks for a new list; every poller reads what is known.
 type discovery struct {
 	log   *slog.Logger
 	store store.Documents
@@ -49,12 +49,12 @@ type discovery struct {
 	asked    time.Time     // when the last one was
 	failures int           // lists that failed in a row
 	trouble  *troubleSince // why the last list failed; nil after a good one
-	noticed  bool          // the store has had the notice of this run
-	unsaved  bool          // the log says that the store does not keep the list
+	noticed  bool          // a notice of this run was written to the store
+	unsaved  bool          // the last list could not be stored, and the log says so
 }
 
-// relations are the customers as the last good list and those before it know them, and
-// how the lists come in.
+// relations are the customers as the good lists so far show them, and why the last list
+// failed.
 type relations struct {
 	on      bool // customers are discovered
 	listed  time.Time
@@ -75,10 +75,10 @@ const (
 	storeTime  = 10 * time.Second // for reading and writing the list in the store
 )
 
-// follow takes new settings, nil for none. list asks for customers with them, changed
-// reports whether the sign-in is worth another try. Who the customers are is read from
-// the store when the provider or its application is another one.
-func (d *discovery) follow(settings *config.Discovery, list lister, changed func(context.Context) bool) {
+// configure puts new settings in force; nil for none. list lists the customers with
+// them, and changed reports whether the sign-in is worth another try. If the provider
+// or its application is another one than before, the last list is read from the store.
+func (d *discovery) configure(settings *config.Discovery, list lister, changed func(context.Context) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 
@@ -142,7 +142,7 @@ func (d *discovery) tenants() ([]config.Tenant, error) {
 	return d.settings.Tenants(customers)
 }
 
-// begin reports whether a list is to be asked for now. If so, the caller must call end.
+// begin reports whether a list is to be asked for now. If so, the caller must call run.
 func (d *discovery) begin(ctx context.Context) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,8 +171,8 @@ func (d *discovery) hurry() {
 	}
 }
 
-// run asks for a list and takes it over. It reports whether tenants may have changed. A
-// list that fails or is empty changes nothing.
+// run asks for a list and puts it in force. It reports whether the tenants may have
+// changed. A list that fails or is empty changes nothing.
 func (d *discovery) run(ctx context.Context) bool {
 	d.mu.Lock()
 	settings, list, asked := d.settings, d.list, d.asked
@@ -194,7 +194,7 @@ func (d *discovery) run(ctx context.Context) bool {
 	d.busy = false
 
 	if ctx.Err() != nil || d.settings != settings {
-		return false // the end, or other settings: what was asked for is of no use
+		return false // the input ends, or the settings changed meanwhile: the list is of no use
 	}
 
 	if err != nil {
@@ -207,8 +207,8 @@ func (d *discovery) run(ctx context.Context) bool {
 	return true
 }
 
-// errNoCustomers says that a list is empty: rather a sign-in that may not see the
-// customers than a provider who has lost them all.
+// errNoCustomers says that a list is empty. It is more likely that the sign-in may not
+// see the customers than that the provider has lost them all.
 var errNoCustomers error = &advice.Fault{
 	Reason:  advice.RoleMissing,
 	Problem: "listing the relationships with customers: no relationship in force leads to a customer",
@@ -217,8 +217,8 @@ var errNoCustomers error = &advice.Fault{
 	Fate: advice.NotAuthorised,
 }
 
-// failed notes a list that failed. The log gets one line until a list succeeds, or fails
-// for another reason. d.mu must be held.
+// failed records why a list failed, and when to try again. It logs one line until a
+// list succeeds, or fails for another reason. d.mu must be held.
 func (d *discovery) failed(err error) {
 	pause := min(retryFirst<<min(d.failures, 10), d.settings.Every)
 	d.failures++
@@ -262,7 +262,7 @@ func (d *discovery) troubleOf(err error) *troubleSince {
 	return t
 }
 
-// measure returns how the lists come in.
+// measure returns what the metrics show of the lists.
 func (d *discovery) measure() measure.Discovery {
 	r := d.relations.Load()
 	if r == nil {
@@ -286,7 +286,7 @@ func (d *discovery) notice() *health.Trouble {
 	return &r.trouble.Trouble
 }
 
-// succeeded takes a list over. d.mu must be held.
+// succeeded puts a new list in force and stores it. d.mu must be held.
 func (d *discovery) succeeded(
 	customers []partner.Customer, domains map[alert.TenantID]alert.TenantID, asked time.Time,
 ) {
@@ -294,7 +294,7 @@ func (d *discovery) succeeded(
 		d.log.Info("the customers are listed again")
 	}
 
-	if d.trouble != nil || !d.noticed { // also the notice of an earlier run goes
+	if d.trouble != nil || !d.noticed { // or the store may still have the notice of an earlier run
 		d.trouble = nil
 		d.saveNotice()
 	}

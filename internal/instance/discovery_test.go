@@ -104,7 +104,7 @@ func (f *finder) set(discover string) {
 		f.t.Fatal(err)
 	}
 
-	f.follow(in.Discovery, f.lister, nil)
+	f.configure(in.Discovery, f.lister, nil)
 }
 
 // after lets time pass, and asks for a list if one is due.
@@ -222,7 +222,7 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 		t.Errorf("after another failure: %+v", m)
 	}
 
-	if f.follow(nil, nil, nil); f.measure().On || f.notice() != nil {
+	if f.configure(nil, nil, nil); f.measure().On || f.notice() != nil {
 		t.Errorf("without discovery: %+v, %+v", f.measure(), f.notice())
 	}
 }

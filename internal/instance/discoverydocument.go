@@ -37,7 +37,7 @@ func (d *discovery) restore(name string) partner.Known {
 	return known
 }
 
-// save keeps the list in the store. d.mu must be held.
+// save writes the list to the store. d.mu must be held.
 func (d *discovery) save() {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
@@ -54,17 +54,19 @@ func (d *discovery) save() {
 	d.unsaved = err != nil
 }
 
-// saveNotice keeps in the store why the last list failed, or that it did not. d.mu must
-// be held.
+// saveNotice writes to the store why the last list failed, for `defenderctl status`.
+// After a good list it removes the notice. d.mu must be held.
 func (d *discovery) saveNotice() {
 	d.noticed = true
 
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
 
-	var body []byte
+	var (
+		body []byte
+		err  error
+	)
 
-	err := error(nil)
 	if d.trouble != nil {
 		body, err = json.Marshal(d.trouble.Trouble)
 	}
@@ -78,10 +80,10 @@ func (d *discovery) saveNotice() {
 	}
 }
 
-// mostNames bounds how many customers a line names.
-const mostNames = 10
+// maxNames bounds how many customers a line names.
+const maxNames = 10
 
-// changeText names what differs between two lists.
+// changeText says which customers are new, back or gone.
 func changeText(change partner.Change) string {
 	var b strings.Builder
 
@@ -90,18 +92,18 @@ func changeText(change partner.Change) string {
 		names []string
 	}{{"new", change.New}, {"back", change.Back}, {"no longer there", change.Vanished}} {
 		if len(part.names) > 0 {
-			fmt.Fprintf(&b, "; %s: %s", part.word, someOf(part.names))
+			fmt.Fprintf(&b, "; %s: %s", part.word, joinNames(part.names))
 		}
 	}
 
 	return b.String()
 }
 
-// someOf joins the first of some names.
-func someOf(names []string) string {
-	if len(names) <= mostNames {
+// joinNames joins names with commas. Of more than maxNames it counts the rest.
+func joinNames(names []string) string {
+	if len(names) <= maxNames {
 		return strings.Join(names, ", ")
 	}
 
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
 }

@@ -3,6 +3,6 @@
 // collection.
 //
 // A Process is what all [INPUT] sections of one process share: stores, access tokens,
-// throttling, connections. Fluent Bit calls it on its own threads; nothing it calls
-// there waits for a file, a database or the network, but Open and Exit.
+// throttling, connections. Fluent Bit calls it on its own threads. Only Open and Exit
+// may wait there for a file, a database or the network.
 package instance

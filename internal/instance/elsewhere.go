@@ -11,8 +11,8 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// elsewhere remembers what the store says of units that other nodes poll: the page asks
-// often. The zero value knows nothing.
+// elsewhere remembers what the store says of units that other nodes poll, since the
+// status page asks often. The zero value knows nothing.
 type elsewhere struct {
 	mu       sync.Mutex // guards the fields below
 	statuses map[alert.UnitKey]store.Status
@@ -20,7 +20,7 @@ type elsewhere struct {
 }
 
 // lookElsewhere asks the store who polls the units of this input, and what their status
-// is. It belongs to the goroutine that calls upkeep.
+// is. Only the goroutine that calls upkeep calls it.
 func (s *tenantSet) lookElsewhere(ctx context.Context) {
 	leases, shared := s.dir.store.(store.Leases)
 	if s.node == nil || !shared {

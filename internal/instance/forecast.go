@@ -8,36 +8,36 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
-// forecastEvery is how often credentials are checked for an end that is near, and so
-// how often a warning is repeated.
-const forecastEvery = 24 * time.Hour
+// warnOfEndsEvery is how often a warning about the end of a credential is repeated.
+const warnOfEndsEvery = 24 * time.Hour
 
-// forecast warns, once a day, of credentials that end within tokens.WarnBefore. What
-// has ended already shows in the polls.
-func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
-	if now.Before(s.nextForecast) {
+// warnOfEnds warns, once a day, of credentials that end within tokens.WarnBefore. The
+// polls report those that have ended.
+func (s *tenantSet) warnOfEnds(ctx context.Context, now time.Time) {
+	if now.Before(s.nextEndsWarning) {
 		return
 	}
 
-	s.nextForecast = now.Add(forecastEvery)
+	s.nextEndsWarning = now.Add(warnOfEndsEvery)
 
 	if names := s.found.endsSoon(now); len(names) > 0 {
-		s.log.Warn("relationships with customers end soon and are not extended by themselves: " + someOf(names) +
+		s.log.Warn("relationships with customers end soon and are not extended by themselves: " + joinNames(names) +
 			"; ask for new ones, with auto-extend")
 	}
 
-	// Many tenants may have a sign-in, or a certificate, in common.
-	said := map[string]bool{}
+	// Many customers may share a sign-in, or a certificate: one warning is enough.
+	warned := map[string]bool{}
 
 	for _, t := range s.tenants() {
 		known := s.forecasts(ctx, *t, now)
 		for _, f := range []tokens.Forecast{known.chain, known.credential} {
 			text := f.Text + f.Remedy
-			if f.Soon && !f.Ended && (t.HomeTenantID == "" || !said[text]) {
-				said[text] = true
+			if f.Soon && !f.Ended && (t.HomeTenantID == "" || !warned[text]) {
+				warned[text] = true
 
 				logs.Tenant(s.log, t.TenantName).Warn(f.Text + "; " + f.Remedy)
 			}
@@ -45,17 +45,18 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 	}
 }
 
-// deprecatedEvery is how often users of an API that Microsoft advises against are told.
-const deprecatedEvery = 7 * 24 * time.Hour
+// warnOfDeprecatedEvery is how often a warning about an API that Microsoft advises
+// against is repeated.
+const warnOfDeprecatedEvery = 7 * 24 * time.Hour
 
-// deprecated says once a week, in one line for each API, that tenants are read from an
-// API that Microsoft advises against.
-func (s *tenantSet) deprecated(now time.Time) {
-	if now.Before(s.nextDeprecated) {
+// warnOfDeprecated warns, once a week and in one line for each API, of tenants that are
+// read from an API that Microsoft advises against.
+func (s *tenantSet) warnOfDeprecated(now time.Time) {
+	if now.Before(s.nextDeprecatedWarning) {
 		return
 	}
 
-	s.nextDeprecated = now.Add(deprecatedEvery)
+	s.nextDeprecatedWarning = now.Add(warnOfDeprecatedEvery)
 
 	users := map[alert.API][]string{}
 
@@ -69,19 +70,25 @@ func (s *tenantSet) deprecated(now time.Time) {
 		slices.Sort(names)
 
 		problem, remedy := api.Deprecated()
-		s.log.Warn(problem + "; it is used for " + someOf(names) + "; " + remedy)
+		s.log.Warn(problem + "; it is used for " + joinNames(names) + "; " + remedy)
 	}
 }
 
-// tenants returns the tenants that the input has now.
-func (s *tenantSet) tenants() []*config.Tenant {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// forecasts are what is known about the ends of a tenant's credentials. A zero value
+// stands for what is not known.
+type forecasts struct {
+	chain      tokens.Forecast // the refresh tokens
+	credential tokens.Forecast // the certificate, or the secret
+}
 
-	list := make([]*config.Tenant, 0, len(s.entries))
-	for _, e := range s.entries {
-		list = append(list, e.tenant)
+// forecasts returns what is known about the ends of a tenant's credentials.
+func (s *tenantSet) forecasts(ctx context.Context, t config.Tenant, now time.Time) (f forecasts) {
+	app := wiring.Application(&t, logs.Discard())
+	if chain, ok, err := s.dir.keeper.Load(ctx, app.ChainKey()); err == nil && ok {
+		f.chain = chain.Forecast(now, app)
 	}
 
-	return list
+	f.credential = wiring.CredentialForecast(t, now)
+
+	return f
 }

@@ -12,7 +12,7 @@ import (
 	"fluent-bit-defender/internal/config/fluentbit"
 )
 
-// commandLine returns the command line of the process, nil where it cannot be read.
+// commandLine returns the command line of the process, or nil if it cannot be read.
 func commandLine() []string {
 	data, err := os.ReadFile("/proc/self/cmdline")
 	if err != nil || len(data) == 0 {
@@ -50,13 +50,13 @@ func hostFile(args []string) string {
 	return ""
 }
 
-// sameSection are the keys by which an instance finds its own section in the file.
+// sameSection are the keys by which an instance recognises its own section in the file.
 var sameSection = []string{"tenant_id", "tenant_name", "tenants_file", "client_id", "api", "state_id", "format"}
 
-// hostWarnings returns what endangers the records of this input in the configuration of
-// Fluent Bit itself: settings that Fluent Bit keeps from its plugins. They stand in its
-// file, which is read here once more. A file that cannot be read is no fault: Fluent
-// Bit has read it already, or got its settings elsewhere.
+// hostWarnings returns a line for each setting of Fluent Bit itself that endangers the
+// records of this input. Fluent Bit does not show these settings to plugins, so its
+// configuration file is read here once more. A file that cannot be read is no fault:
+// Fluent Bit has read it already, or got its settings elsewhere.
 func hostWarnings(g config.Getter, cfg *config.Input, args []string) []string {
 	path := hostFile(args)
 	if path == "" {
@@ -78,7 +78,8 @@ func hostWarnings(g config.Getter, cfg *config.Input, args []string) []string {
 	return nil
 }
 
-// sectionWarnings returns what is wrong with a section, a line each.
+// sectionWarnings returns what is wrong with a section, and with the filters and
+// outputs for its tags, one line each.
 func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.Input) []string {
 	var lines []string
 

@@ -18,8 +18,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// introduction is the line that an input logs when it has been put together: version,
-// tenants, store.
+// introduction returns the line that an input logs when it has been put together:
+// version, tenants, store.
 func (s *tenantSet) introduction(cfg *config.Input) string {
 	return fmt.Sprintf("version %s; %s; %s", version.This(), describeTenants(cfg), s.describeStore())
 }
@@ -69,7 +69,7 @@ func describeTenants(cfg *config.Input) string {
 	return fmt.Sprintf("%s every %v to %v", text, shown[0], shown[len(shown)-1])
 }
 
-// describeStore says which files are in use, and whether tokens are encrypted.
+// describeStore says which store is in use, and whether tokens are encrypted.
 func (s *tenantSet) describeStore() string {
 	if s.node != nil {
 		return s.describeNode()
@@ -85,13 +85,13 @@ func (s *tenantSet) describeStore() string {
 
 	chains, err := s.dir.store.Tokens().List(context.Background())
 	if err != nil {
-		return text // what is wrong with the tokens is said where they are used
+		return text // a fault of the tokens is reported where they are used
 	}
 
 	return fmt.Sprintf("%s, %d stored", text, len(chains))
 }
 
-// describeNode says which database is in use, and as whom.
+// describeNode says which database is in use, and as which node.
 func (s *tenantSet) describeNode() string {
 	settings := s.dir.settings.Store
 

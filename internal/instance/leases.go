@@ -55,10 +55,10 @@ func (d *dataDir) join() (*lease.Node, error) {
 	return d.node, nil
 }
 
-// part ends the use of the node by a tenant set. The last one ends the lease. committed
-// says that everything that the set had delivered is committed: otherwise whoever polls
-// its units next marks what may come again.
-func (d *dataDir) part(ctx context.Context, s *tenantSet, committed bool) error {
+// leaveNode ends the use of the node by a tenant set. The last one ends the lease.
+// committed says that everything that the set had delivered is committed: otherwise
+// whoever polls its units next marks what may come again.
+func (d *dataDir) leaveNode(ctx context.Context, s *tenantSet, committed bool) error {
 	d.joining.Lock()
 	defer d.joining.Unlock()
 
@@ -77,8 +77,9 @@ func (d *dataDir) part(ctx context.Context, s *tenantSet, committed bool) error 
 	return node.Leave(ctx)
 }
 
-// skew returns what learns the clock of an API's host. With a store that several machines
-// share, that store's clock is its witness.
+// skew returns a new Skew, which learns how far the clock of an API's host is from
+// ours. Where several machines share the store, the clock of the database is its
+// witness.
 func (d *dataDir) skew() *collect.Skew {
 	skew := new(collect.Skew)
 
@@ -89,8 +90,8 @@ func (d *dataDir) skew() *collect.Skew {
 	return skew
 }
 
-// partTime is how long the end of an input waits for its lease to end.
-const partTime = time.Second
+// leaveTime is how long the end of an input waits for its lease to end.
+const leaveTime = time.Second
 
 // lease returns what the input asks before it polls or delivers; nil with files.
 func (s *tenantSet) lease() collect.Lease {
@@ -101,7 +102,8 @@ func (s *tenantSet) lease() collect.Lease {
 	return s.node
 }
 
-// begin lets the set take units, when the input has started.
+// begin is called when the input has started: from now on the node may give units to
+// it.
 func (s *tenantSet) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +129,7 @@ func (s *tenantSet) want() {
 	s.node.Want(s, keys)
 }
 
-// stopping lets no more units start, since the input is about to end.
+// stopping is called when the input is about to end: no more units start.
 func (s *tenantSet) stopping() {
 	if s.node == nil {
 		return
@@ -139,30 +141,30 @@ func (s *tenantSet) stopping() {
 	s.closed = true
 }
 
-// part gives the lease back, after the input was stopped. committed says that everything
+// leaveNode ends the lease after the input was stopped. committed says that everything
 // that was delivered is committed.
-func (s *tenantSet) part(committed bool) {
+func (s *tenantSet) leaveNode(committed bool) {
 	if s.node == nil {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), partTime)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 
 	// A transaction of a database goes on when ctx has ended.
-	parted := make(chan error, 1)
+	left := make(chan error, 1)
 
-	go func() { parted <- s.dir.part(ctx, s, committed) }()
+	go func() { left <- s.dir.leaveNode(ctx, s, committed) }()
 
 	var err error
 	select {
-	case err = <-parted:
+	case err = <-left:
 	case <-ctx.Done():
 		err = errors.New("the store does not answer in time")
 	}
 
 	if err != nil {
-		s.log.Warn(fmt.Sprintf("the lease could not be given back, and other nodes go on with the tenants of this one "+
+		s.log.Warn(fmt.Sprintf("the lease could not be ended; other nodes take the tenants of this one over "+
 			"after %v: %v", s.dir.settings.Store.LeaseTTL, err))
 	}
 }
@@ -179,7 +181,7 @@ func (s *tenantSet) Start(key alert.UnitKey) bool {
 
 	e.held = true
 
-	parts, err := s.parts(e.tenant)
+	parts, err := s.unitConfig(e.tenant)
 	if err != nil {
 		s.pending[key] = &pendingEntry{tenant: *e.tenant, logged: err.Error()}
 		logs.Tenant(s.log, e.tenant.TenantName).Warn(err.Error() + "; it is tried again every few seconds")
@@ -198,7 +200,7 @@ func (s *tenantSet) HandOver(key alert.UnitKey, done func()) {
 	defer s.mu.Unlock()
 
 	e := s.entries[key]
-	gone := func() { go s.parted(key, e, done) }
+	gone := func() { go s.unitGone(key, e, done) }
 
 	if e == nil {
 		gone()
@@ -226,7 +228,7 @@ func (s *tenantSet) Abandon(keys []alert.UnitKey, done func(alert.UnitKey)) {
 	}
 	s.mu.Unlock()
 
-	gone := func(key alert.UnitKey) { go s.parted(key, entries[key], func() { done(key) }) }
+	gone := func(key alert.UnitKey) { go s.unitGone(key, entries[key], func() { done(key) }) }
 
 	for _, key := range s.input.Abandon(keys, gone) {
 		gone(key)
@@ -236,8 +238,9 @@ func (s *tenantSet) Abandon(keys []alert.UnitKey, done func(alert.UnitKey)) {
 // Blocked implements lease.Member.
 func (s *tenantSet) Blocked() bool { return s.input.Blocked() }
 
-// parted is called when nothing of a unit is left that the node does not hold any more.
-func (s *tenantSet) parted(key alert.UnitKey, e *entry, done func()) {
+// unitGone is called when a unit that the node does not hold any more has nothing left
+// to deliver or to commit.
+func (s *tenantSet) unitGone(key alert.UnitKey, e *entry, done func()) {
 	s.mu.Lock()
 	if e != nil && e.leaving {
 		s.forget(key, e)

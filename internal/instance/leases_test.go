@@ -139,7 +139,7 @@ func (s *shared) exit(m *machine) {
 	m.stopped = true
 	m.Exit(pipeline.ID)
 
-	if took := time.Since(began); took > exitTime+partTime+time.Second {
+	if took := time.Since(began); took > exitTime+leaveTime+time.Second {
 		s.t.Errorf("the end took %v", took)
 	}
 }

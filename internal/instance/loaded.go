@@ -11,9 +11,9 @@ import (
 // maxShownPath is the longest path in a line, in characters.
 const maxShownPath = 256
 
-// LoadedTwice is the line about a second registration of the plugin, which was refused.
-// first and second are the files that were loaded, which may be one and the same; args
-// is the command line of Fluent Bit.
+// LoadedTwice returns the line that is printed when a second registration of the plugin
+// was refused. first and second are the files that were loaded, which may be one and
+// the same; args is the command line of Fluent Bit.
 func LoadedTwice(first, second string, args []string) string {
 	what := "the plugin " + plain.Text(first, maxShownPath) + " is loaded twice"
 	if first != second {

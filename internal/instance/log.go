@@ -36,11 +36,11 @@ func hostLevel(l slog.Level) int {
 	}
 }
 
-// logQueue keeps the lines of all goroutines until Fluent Bit's thread comes by: only
-// lines that are printed from there reach log_file.
+// logQueue keeps the lines of all goroutines until Fluent Bit's thread prints them:
+// only lines that are printed on that thread reach log_file.
 type logQueue struct {
 	host  Host
-	level int // the most verbose of Fluent Bit's levels that is wanted
+	level int // the most verbose of Fluent Bit's levels that it prints
 
 	mu      sync.Mutex // guards the fields below
 	lines   []line
@@ -53,8 +53,8 @@ type line struct {
 	text  string
 }
 
-// maxLines bounds what is kept between two ticks, maxLine what Fluent Bit prints of one
-// line, in bytes.
+// maxLines is how many lines are kept between two ticks, maxLine how many bytes Fluent
+// Bit prints of one line.
 const (
 	maxLines = 1000
 	maxLine  = 3500
@@ -113,8 +113,8 @@ func (q *logQueue) flush() {
 	}
 }
 
-// close prints the rest. Afterwards Fluent Bit's log must not be used any more, and lines
-// are thrown away. It is called on Fluent Bit's thread only.
+// close prints the rest. Lines that are added afterwards are dropped, since Fluent
+// Bit's log must not be used any more. It is called on Fluent Bit's thread only.
 func (q *logQueue) close() {
 	q.flush()
 

@@ -2,7 +2,6 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,20 +9,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/delivery"
-	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/tokens"
 )
 
-// Host is one instance's side of Fluent Bit. Get works while Open runs, the rest until
-// Exit; all on Fluent Bit's threads only.
+// Host is Fluent Bit as one instance sees it. Get may be called while Open runs, the
+// other methods until Exit; all of them on Fluent Bit's threads only.
 type Host interface {
 	config.Getter
-	// LogEnabled reports whether lines of a level (flb_log.h: 1 error … 5 trace) are
-	// wanted.
+	// LogEnabled reports whether Fluent Bit prints lines of a level (flb_log.h: 1 error
+	// … 5 trace).
 	LogEnabled(level int) bool
 	// Log prints a line.
 	Log(level int, text string)
@@ -53,11 +49,11 @@ type Process struct {
 	shared *resources
 	time   timeShare
 
-	exitTime, redeemTime time.Duration // the constants, but in tests
+	exitTime, redeemTime time.Duration // the constants of these names; shorter in tests
 
-	warned sync.Once // of the process's environment
-	tidied sync.Once // see returnMemory
-	// commandLine returns that of Fluent Bit.
+	warned sync.Once // warns of the environment of the process
+	tidied sync.Once // calls returnMemory
+	// commandLine returns the command line of Fluent Bit.
 	commandLine func() []string
 
 	mu        sync.RWMutex
@@ -67,7 +63,7 @@ type Process struct {
 
 // NewProcess makes an empty registry.
 func NewProcess() *Process {
-	boundGarbage()
+	limitGarbage()
 
 	return &Process{
 		shared:      newResources(),
@@ -87,148 +83,10 @@ type Instance struct {
 	input  *collect.Input
 	set    *tenantSet
 
-	started   bool         // of the collect callback's thread
-	behind    bool         // the last tick left something waiting; of the same thread
+	started   bool         // used on the thread of the collect callback only
+	behind    bool         // the last tick left something waiting; used on that thread too
 	appending atomic.Bool  // an append is running
 	faultAt   atomic.Int64 // when a panic was last reported, nanoseconds since 1970
-}
-
-// Open puts an [INPUT] section together. On a fault it prints a line for each, and ok
-// is false; nothing is left behind then. forked says that the process was forked after
-// the plugin had been loaded.
-func (p *Process) Open(h Host, t Thread, forked bool) (handle Handle, ok bool) {
-	lines := newLogQueue(h)
-	defer lines.flush()
-
-	i, err := p.open(h, t, forked, lines)
-	if err != nil {
-		log := lines.logger()
-		for _, line := range faults(err) {
-			log.Error(line)
-		}
-
-		return 0, false
-	}
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-
-	p.next++
-	p.instances[p.next] = i
-
-	return p.next, true
-}
-
-// faults returns one line for each error that was joined.
-func faults(err error) []string {
-	var lines []string
-	for _, e := range advice.Flatten(err) {
-		lines = append(lines, e.Error())
-	}
-
-	return lines
-}
-
-// open makes the instance of a section. A panic in here becomes an error.
-func (p *Process) open(h Host, t Thread, forked bool, lines *logQueue) (i *Instance, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			i, err = nil, fmt.Errorf("a fault in the plugin, please report it: %v", r)
-		}
-	}()
-
-	if forked {
-		return nil, errors.New("fluent-bit runs as a daemon (-d, or `daemon on`), in which a Go plugin cannot work: " +
-			"run it in the foreground, under systemd for instance")
-	}
-
-	log := lines.logger()
-
-	p.warned.Do(func() {
-		for _, w := range config.EnvironmentWarnings(config.Sources{}) {
-			log.Warn(w.String())
-		}
-	})
-
-	cfg, warnings, err := config.FromPlugin(h, config.Sources{})
-	for _, w := range warnings {
-		logs.Tenant(log, w.Tenant).Warn(w.String())
-	}
-
-	if err != nil {
-		return nil, err
-	}
-
-	mode, err := modeOf(t, cfg, log)
-	if err != nil {
-		return nil, err
-	}
-
-	p.warnOfHost(h, cfg, log)
-
-	if err := checkTags(h, cfg); err != nil {
-		return nil, err
-	}
-
-	set, err := p.shared.assemble(cfg, mode, log)
-	if err != nil {
-		return nil, err
-	}
-
-	log.Info(set.introduction(cfg))
-
-	return &Instance{
-		host:   h,
-		thread: t.ID,
-		lines:  lines,
-		log:    log,
-		input:  set.input,
-		set:    set,
-	}, nil
-}
-
-// modeOf returns how an input on a thread delivers. It is an error to run threaded
-// without having asked for it.
-func modeOf(t Thread, cfg *config.Input, log *slog.Logger) (delivery.Mode, error) {
-	if !t.Threaded() {
-		return delivery.Sure, nil
-	}
-
-	if !cfg.AllowThreaded {
-		return delivery.Sure, fmt.Errorf("`threaded` is on, where Fluent Bit can lose alerts without telling anybody: "+
-			"add the line `Threaded Off` to the [INPUT] section of %s (or `allow_threaded on`, to run without "+
-			"the promise)", subject(cfg))
-	}
-
-	log.Warn("runs threaded, best effort: an end of Fluent Bit can lose alerts; `Threaded Off` avoids that")
-
-	return delivery.BestEffort, nil
-}
-
-// checkTags returns an error if a tenant has a tag of its own and the host does not let
-// an input choose its tags.
-func checkTags(h Host, cfg *config.Input) error {
-	if h.CanAppend() {
-		return nil
-	}
-
-	for _, t := range cfg.Examples() {
-		if t.Tag != "" {
-			return fmt.Errorf("`tag` of tenant %s: this host does not let an input choose its tags "+
-				"(flb_input_log_append is missing); use an [INPUT] per tag", t.TenantName)
-		}
-	}
-
-	return nil
-}
-
-// subject names a section by what it polls.
-func subject(cfg *config.Input) string {
-	if cfg.TenantsFile != "" {
-		return "tenants_file " + cfg.TenantsFile
-	}
-
-	return "tenant " + cfg.Tenants[0].TenantName
 }
 
 func (p *Process) get(h Handle) *Instance {
@@ -238,8 +96,8 @@ func (p *Process) get(h Handle) *Instance {
 	return p.instances[h]
 }
 
-// OnThread finds the instance for a callback without context: the only one of the
-// thread, 0 if there are several.
+// OnThread returns the instance that a callback without context means: the only one of
+// the thread, or 0 if there are several.
 func (p *Process) OnThread(t Thread) Handle {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -259,8 +117,8 @@ func (p *Process) OnThread(t Thread) Handle {
 	return found
 }
 
-// affected lists the instances that a callback without context means: the one that is
-// appending at this moment, on this thread, else all of the thread.
+// affected returns the instances that Pause or Resume, which have no context, mean: the
+// one that is appending on this thread at this moment, or else all of the thread.
 func (p *Process) affected(thread uint64) (list []*Instance) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -312,7 +170,7 @@ func (p *Process) Collect(h Handle) (events []byte) {
 	return nil
 }
 
-// Cleanup says that the host has copied what Collect returned.
+// Cleanup is called when the host has copied what Collect returned.
 func (p *Process) Cleanup(h Handle) {
 	if i := p.get(h); i != nil {
 		defer i.contain()
@@ -321,15 +179,15 @@ func (p *Process) Cleanup(h Handle) {
 	}
 }
 
-// Pause keeps the instances that are meant from delivering anything. It takes no lock
-// that is held across an append.
+// Pause stops the delivery of the instances that are meant. It takes no lock that is
+// held across an append.
 func (p *Process) Pause(thread uint64) {
 	for _, i := range p.affected(thread) {
 		i.input.Delivery.Pause()
 	}
 }
 
-// Resume lets all instances of the thread go on.
+// Resume lets the instances that are meant deliver again.
 func (p *Process) Resume(thread uint64) {
 	for _, i := range p.affected(thread) {
 		i.input.Delivery.Resume()
@@ -337,9 +195,9 @@ func (p *Process) Resume(thread uint64) {
 }
 
 // exitTime is how long the end of an input may take: Fluent Bit waits for it.
-// redeemTime is the most it may take while a redemption is on its way, whose answer
-// holds the only good refresh token: the redemption may take tokens.GraceTime longer, and
-// the token is then stored.
+// redeemTime is the most it may take while a redemption is under way, whose answer
+// holds the only good refresh token: the redemption may take tokens.GraceTime longer,
+// and then the token is stored.
 const (
 	exitTime   = 1500 * time.Millisecond
 	redeemTime = tokens.GraceTime + time.Second
@@ -379,7 +237,7 @@ func (p *Process) Exit(thread uint64) {
 					"repeated: %v", err))
 			}
 
-			i.set.part(err == nil)
+			i.set.leaveNode(err == nil)
 			i.set.end(longer)
 		})
 		p.time.note(&i.behind, false)
@@ -395,8 +253,8 @@ func (p *Process) Exit(thread uint64) {
 // faultEvery is how often a panic that comes again and again is reported.
 const faultEvery = 15 * time.Minute
 
-// contain keeps a panic of the plugin from ending Fluent Bit. It is deferred. One that
-// comes again and again is reported once in faultEvery.
+// contain is deferred: it keeps a panic of the plugin from ending Fluent Bit. A panic
+// that comes again and again is reported once in faultEvery.
 func (i *Instance) contain() {
 	r := recover()
 	if r == nil {

@@ -388,7 +388,7 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	}
 
 	for hour := range 30 {
-		c.forecast(context.Background(), now.Add(time.Duration(hour)*time.Hour))
+		c.warnOfEnds(context.Background(), now.Add(time.Duration(hour)*time.Hour))
 	}
 
 	lines.flush()
@@ -417,7 +417,7 @@ func TestUsersOfADeprecatedAPIAreToldOnceAWeek(t *testing.T) {
 		tenant: &config.Tenant{TenantName: "northwind", API: alert.Graph},
 	}
 	for day := range 10 {
-		s.deprecated(time.Now().AddDate(0, 0, day))
+		s.warnOfDeprecated(time.Now().AddDate(0, 0, day))
 	}
 
 	lines.flush()

@@ -14,8 +14,8 @@ import (
 	"fluent-bit-defender/internal/partner"
 )
 
-// resolve returns the ids of tenants that the file lists by a domain, so that none is
-// polled twice, as a listed and as a discovered one.
+// resolve returns the ids of the tenants that the file lists by a domain. So none of
+// them is polled twice, as a listed tenant and as a discovered one.
 func (d *discovery) resolve(
 	ctx context.Context, list lister, listed []alert.TenantID,
 ) (map[alert.TenantID]alert.TenantID, error) {
@@ -80,8 +80,8 @@ func (d *discovery) relationship(t *config.Tenant) collect.Relationship {
 	}}
 }
 
-// endsSoon are the customers whose relationship ends within this time and is not extended
-// by itself, each with the date.
+// endsSoon returns the customers whose relationship ends soon and is not extended by
+// itself, each with the date.
 func (d *discovery) endsSoon(now time.Time) []string {
 	r := d.relations.Load()
 	if r == nil {

@@ -28,7 +28,8 @@ type resources struct {
 	limiters map[quota]*sharedLimiter
 }
 
-// quota names what the service counts calls by: tenants with the same one share it.
+// quota names what the service counts calls by: units with the same quota share one
+// limiter.
 type quota struct {
 	clientID alert.ClientID
 	tenantID alert.TenantID
@@ -49,7 +50,7 @@ func newResources() *resources {
 	}
 }
 
-// claim makes the units of tenants one instance's own: two live inputs must not share a
+// claim reserves the units of tenants for one input: two live inputs must not share a
 // unit, since each would take the other's progress for its own. It returns the limiters
 // that the units share from now on, in the order of tenants. On an error nothing is
 // claimed.
@@ -80,7 +81,7 @@ func (r *resources) claim(tenants []config.Tenant) ([]*sharedLimiter, error) {
 	return limiters, nil
 }
 
-// release gives a unit back, and its share of a limiter.
+// release makes a unit free for another input, and ends its share of a limiter.
 func (r *resources) release(key alert.UnitKey, limiter *sharedLimiter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,8 +91,8 @@ func (r *resources) release(key alert.UnitKey, limiter *sharedLimiter) {
 	limiter.units--
 }
 
-// move counts a unit whose settings have changed at the limiter that it shares from now
-// on, which it returns.
+// move moves a unit whose settings have changed to the limiter that it shares from now
+// on, and returns that limiter.
 func (r *resources) move(from *sharedLimiter, t config.Tenant) *sharedLimiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()

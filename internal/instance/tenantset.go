@@ -2,26 +2,20 @@ package instance
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/lease"
-	"fluent-bit-defender/internal/logs"
 )
 
-// tenantSet is the tenants that an input has, with what the input was put together from:
-// tenants come and go with the tenants file.
+// tenantSet is the set of tenants that an input has, which changes with the tenants
+// file, and everything that the input was put together from.
 type tenantSet struct {
 	shared         *resources
 	log            *slog.Logger
@@ -32,10 +26,11 @@ type tenantSet struct {
 	healthInterval time.Duration
 	leaveMetrics   func()        // nil without metrics_listen
 	watch          *config.Watch // nil without a tenants file
-	nextForecast   time.Time     // of the goroutine that calls upkeep
-	nextDeprecated time.Time     // likewise
-	ends           ends
-	elsewhere      elsewhere
+	// nextEndsWarning and nextDeprecatedWarning are used by the goroutine that calls
+	// upkeep only.
+	nextEndsWarning, nextDeprecatedWarning time.Time
+	ends                                   ends
+	elsewhere                              elsewhere
 	// refused is why the newest version of the tenants file is refused; nil while it is
 	// in force.
 	refused atomic.Pointer[health.Trouble]
@@ -57,11 +52,11 @@ type tenantSet struct {
 
 // entry is a tenant of the input.
 type entry struct {
-	tenant  *config.Tenant // what its unit works with too: never changed
-	limiter *sharedLimiter // that counts its unit
-	leaving bool
-	held    bool // this process holds the unit; without a node it always does
-	polled  bool // it is part of the input
+	tenant  *config.Tenant // shared with its unit: never changed
+	limiter *sharedLimiter // counts the unit
+	leaving bool           // it was removed, and still delivers what it has read
+	held    bool           // this process holds the unit; without a node it always does
+	polled  bool           // it is part of the input
 }
 
 // pendingEntry is a tenant that waits to start.
@@ -82,8 +77,8 @@ func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
 	}
 }
 
-// claim makes the units of tenants this input's own. The entries point into tenants,
-// which must not change afterwards.
+// claim reserves the units of tenants for this input, and makes their entries. These
+// point into tenants, which must not change afterwards.
 func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	limiters, err := s.shared.claim(tenants)
 	if err != nil {
@@ -101,8 +96,8 @@ func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	return nil
 }
 
-// release gives units, shares of limiters and metrics back, so that another input may
-// have them.
+// release makes the units, the shares of limiters and the address of the metrics free
+// for other inputs.
 func (s *tenantSet) release() {
 	if s.leaveMetrics != nil {
 		s.leaveMetrics()
@@ -119,20 +114,21 @@ func (s *tenantSet) release() {
 	clear(s.entries)
 }
 
-// leave gives the data directory back, when nothing of the input uses it any more.
+// leave leaves the data directory, when nothing of the input uses it any more.
 func (s *tenantSet) leave() {
 	if s.dir != nil {
 		s.shared.leave(s.dir, s.log)
 	}
 }
 
-// endTime is how long the end waits for goroutines that have nothing to lose.
+// endTime is how long end waits for goroutines that have nothing to lose.
 const endTime = 100 * time.Millisecond
 
-// end gives back what is shared, after the input was stopped. The directory is left when
-// the last goroutine of the input has ended: an answer may arrive until then, and a new
-// input joins the directory with its locks. end waits for that until ctx ends, if a
-// redemption is on its way, and otherwise for endTime at most.
+// end releases everything that is shared, after the input was stopped. The data
+// directory is left when the last goroutine of the input has ended: an answer may
+// arrive until then, and a new input joins the directory with its locks. end waits for
+// that goroutine until ctx ends if a redemption is on its way, and otherwise for
+// endTime at most.
 func (s *tenantSet) end(ctx context.Context) {
 	s.release()
 	s.dir.logs.Remove(s.log)
@@ -156,8 +152,8 @@ func (s *tenantSet) end(ctx context.Context) {
 	}
 }
 
-// ended returns a channel that is closed when the last goroutine of the input has ended,
-// and the last list of customers with it.
+// ended returns a channel that is closed when the last goroutine of the input has
+// ended, and the last request for a list of customers.
 func (s *tenantSet) ended() <-chan struct{} {
 	ended := make(chan struct{})
 
@@ -170,283 +166,15 @@ func (s *tenantSet) ended() <-chan struct{} {
 	return ended
 }
 
-// upkeep is called every few seconds, by one goroutine at a time. It writes tokens that
-// could not be written before, warns of credentials that end, and follows the tenants
-// file. ending is true for the last call.
-func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
-	// The keeper has reported a fault, once; here it would be repeated every few seconds.
-	_ = s.dir.keeper.Flush(ctx)
-
-	if ending {
-		return
-	}
-
-	s.forecast(ctx, time.Now())
-	s.deprecated(time.Now())
-
-	if s.leaveMetrics != nil {
-		s.lookUpEnds(ctx, time.Now())
-		s.lookElsewhere(ctx)
-	}
-
-	if s.node != nil {
-		s.mu.Lock()
-		s.startPending()
-		s.mu.Unlock()
-	}
-
-	if s.watch != nil {
-		s.followFile()
-		s.discover(ctx)
-		s.input.SetNotice(joinNotices(s.refused.Load(), s.found.notice()))
-	}
-}
-
-// joinNotices returns one notice that says what two say; nil where there is none.
-func joinNotices(first, second *health.Trouble) *health.Trouble {
-	switch {
-	case first == nil:
-		return second
-	case second == nil:
-		return first
-	}
-
-	return &health.Trouble{
-		Reason:  first.Reason,
-		Message: first.Message + "; besides, " + second.Message,
-		Remedy:  first.Remedy + "; besides, " + second.Remedy,
-		Trace:   second.Trace,
-	}
-}
-
-// followFile starts tenants that could not start before, and applies a new version of the
-// tenants file.
-func (s *tenantSet) followFile() {
-	s.mu.Lock()
-	if !s.closed {
-		s.startPending()
-	}
-	s.mu.Unlock()
-
-	cfg, warnings, err := s.watch.Poll()
-	for _, w := range warnings {
-		logs.Tenant(s.log, w.Tenant).Warn(w.String())
-	}
-
-	if err != nil {
-		for _, line := range faults(err) {
-			s.log.Error(line)
-		}
-
-		s.log.Error("the new version of tenants_file is refused as a whole, and the one before it stays in force")
-		s.refused.Store(refusedFile(err))
-
-		return
-	}
-
-	if cfg != nil {
-		s.refused.Store(nil)
-		s.follow(cfg)
-	}
-}
-
-// refusedFile is what is shown while a new version of the tenants file is refused.
-func refusedFile(err error) *health.Trouble {
-	lines := faults(err)
-
-	more := ""
-	if len(lines) > 1 {
-		more = fmt.Sprintf(" (and %d more faults)", len(lines)-1)
-	}
-
-	return &health.Trouble{
-		Reason: advice.CredentialWrong,
-		Message: "the new version of tenants_file is refused as a whole, and the one before it stays in force: " +
-			lines[0] + more,
-		Remedy: "correct the file; defenderctl check FILE shows all faults",
-	}
-}
-
-// follow puts a new version of the tenants file in force.
-func (s *tenantSet) follow(cfg *config.Input) {
-	if err := s.followDiscovery(cfg.Discovery); err != nil {
-		s.log.Error("the customers cannot be listed with the new settings, and those that are known stay: " +
-			err.Error())
-	}
-
+// tenants returns the tenants that the input has now.
+func (s *tenantSet) tenants() []*config.Tenant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.cfg = cfg
-	if !s.closed {
-		s.replace(s.wanted(), "tenants_file has changed")
-	}
-}
-
-// apply is replace with other tenants of the file.
-func (s *tenantSet) apply(next []config.Tenant) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if !s.closed {
-		s.replace(next, "tenants_file has changed")
-	}
-}
-
-// replace starts tenants that were added, ends those that were removed, and restarts
-// those that have changed. next are all tenants from now on; why is for the log, where
-// nothing is said if nothing differs. s.mu must be held.
-func (s *tenantSet) replace(next []config.Tenant, why string) {
-	removed := make(map[alert.UnitKey]*entry)
-
-	for key, e := range s.entries {
-		if !e.leaving {
-			removed[key] = e
-		}
+	list := make([]*config.Tenant, 0, len(s.entries))
+	for _, e := range s.entries {
+		list = append(list, e.tenant)
 	}
 
-	waiting := maps.Clone(s.pending)
-	clear(s.pending)
-
-	unchanged, changed, added := 0, 0, 0
-
-	for _, t := range next {
-		key := t.Unit()
-		e := removed[key]
-		delete(removed, key)
-
-		switch p := waiting[key]; {
-		case p != nil && p.tenant.Equal(t):
-			s.pending[key] = p
-			continue
-		case e == nil:
-			added++
-		case e.tenant.Equal(t):
-			unchanged++
-			continue
-		default:
-			changed++
-		}
-
-		s.pending[key] = &pendingEntry{tenant: t}
-	}
-
-	for key, e := range removed {
-		e.leaving = true
-
-		switch {
-		case s.node == nil:
-			s.input.Retire(key, func() { go s.left(key, e) })
-		case !e.held:
-			s.forget(key, e)
-		}
-	}
-
-	if changed+added+len(removed) > 0 {
-		s.log.Info(fmt.Sprintf("%s: %d tenants go on, %d restart, %d start, %d end",
-			why, unchanged, changed, added, len(removed)))
-	}
-
-	s.startPending()
-	s.want()
-}
-
-// left gives back the unit of a tenant that was removed, when all that it had read is
-// committed.
-func (s *tenantSet) left(key alert.UnitKey, e *entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	s.forget(key, e)
-}
-
-// forget gives back the unit of a tenant that was removed. s.mu must be held.
-func (s *tenantSet) forget(key alert.UnitKey, e *entry) {
-	if s.entries[key] == e {
-		delete(s.entries, key)
-		s.shared.release(key, e.limiter)
-	}
-}
-
-// startPending starts what can start. The rest is tried again at the next upkeep: its
-// unit belongs to another input or is still leaving here, or a file that it needs is
-// not there. s.mu must be held.
-func (s *tenantSet) startPending() {
-	started := false
-
-	for key, p := range s.pending {
-		err := s.start(key, p.tenant)
-		if err == nil {
-			delete(s.pending, key)
-
-			started = true
-
-			continue
-		}
-
-		if text := strings.Join(faults(err), "; "); text != p.logged {
-			p.logged = text
-			logs.Tenant(s.log, p.tenant.TenantName).Warn(text + "; it is tried again every few seconds")
-		}
-	}
-
-	if started {
-		s.want()
-	}
-}
-
-// start starts a tenant, or restarts it with its new settings; on an error those before
-// them stay in force. s.mu must be held.
-func (s *tenantSet) start(key alert.UnitKey, t config.Tenant) error {
-	if e := s.entries[key]; e != nil {
-		return s.restart(key, e, t)
-	}
-
-	if err := s.claim(t); err != nil {
-		return err
-	}
-
-	e := s.entries[key]
-
-	parts, err := s.parts(e.tenant)
-	if err != nil {
-		s.forget(key, e)
-		return err
-	}
-
-	s.add(e, parts)
-
-	return nil
-}
-
-// add makes a unit part of the input if this process holds it. s.mu must be held once the
-// input has started.
-func (s *tenantSet) add(e *entry, parts collect.UnitConfig) {
-	if e.held {
-		e.polled = true
-		s.input.Add(parts)
-	}
-}
-
-// restart gives an entry new settings. s.mu must be held.
-func (s *tenantSet) restart(key alert.UnitKey, e *entry, t config.Tenant) error {
-	if e.leaving {
-		return errors.New("it cannot start yet: what it read before it was removed is still being delivered")
-	}
-
-	parts, err := s.parts(&t)
-	if err != nil {
-		return err
-	}
-
-	e.tenant = &t
-	e.limiter = s.shared.move(e.limiter, t)
-
-	if e.polled {
-		s.input.Retire(key, nil)
-	}
-
-	s.add(e, parts)
-
-	return nil
+	return list
 }

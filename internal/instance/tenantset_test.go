@@ -57,7 +57,7 @@ func TestAUnitIsCountedAtTheLimiterItShares(t *testing.T) {
 	c, _, tenant := atWork(t)
 	other := tenant
 	other.ClientID = "another-application"
-	c.apply([]config.Tenant{other})
+	replaceTenants(c, other)
 
 	if m := c.shared.counts(); m[string(tenant.ClientID)] != 0 || m[string(other.ClientID)] != 1 {
 		t.Errorf("after a change of client_id: %v", m)
@@ -75,7 +75,7 @@ func TestATenantThatCannotStartYetIsTriedAgainAndReportedOnce(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	second := tenant
 	second.StateID, second.CAFile = "second", ca
-	c.apply([]config.Tenant{tenant, second})
+	replaceTenants(c, tenant, second)
 
 	for range 3 {
 		c.tryPending()
@@ -108,8 +108,8 @@ func TestATenantThatCouldNotStartGivesItsUnitBack(t *testing.T) {
 	c, _, tenant := atWork(t)
 	second := tenant
 	second.StateID, second.CAFile = "second", "/does/not/exist"
-	c.apply([]config.Tenant{tenant, second})
-	c.apply([]config.Tenant{tenant})
+	replaceTenants(c, tenant, second)
+	replaceTenants(c, tenant)
 
 	if _, err := c.shared.claim([]config.Tenant{second}); err != nil {
 		t.Errorf("another input cannot have it: %v", err)
@@ -120,7 +120,7 @@ func TestSettingsThatCannotBeUsedYetLeaveTheOldOnesInForce(t *testing.T) {
 	c, _, tenant := atWork(t)
 	broken := tenant
 	broken.CAFile = "/does/not/exist"
-	c.apply([]config.Tenant{broken})
+	replaceTenants(c, broken)
 
 	for key, s := range c.input.Statuses() {
 		if key == tenant.Unit() && s.State == "stopped" {
@@ -128,7 +128,7 @@ func TestSettingsThatCannotBeUsedYetLeaveTheOldOnesInForce(t *testing.T) {
 		}
 	}
 
-	c.apply([]config.Tenant{tenant})
+	replaceTenants(c, tenant)
 
 	if len(c.pending) != 0 || !c.entries[tenant.Unit()].tenant.Equal(tenant) {
 		t.Error("taking the change back is no change")
@@ -171,4 +171,12 @@ func TestAFaultThatLastsIsReportedNowAndThen(t *testing.T) {
 	if n := count(); n != 2 {
 		t.Errorf("a quarter of an hour later: %d lines", n)
 	}
+}
+
+// replaceTenants gives a running input other tenants, as a new tenants file does.
+func replaceTenants(s *tenantSet, next ...config.Tenant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.replace(next, "tenants_file has changed")
 }

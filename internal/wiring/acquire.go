@@ -14,13 +14,13 @@ import (
 // DefaultDataDir is the default of data_dir, which the command line shares.
 const DefaultDataDir = "/var/lib/defender"
 
-// acquireCommand is the command by which a person signs in for a tenant so that this
-// very input uses the token: every setting that decides about the chain, its store or
-// the way to the service is in it, unless it has its default.
+// acquireCommand returns the command with which a person signs in to a tenant so that
+// this very input uses the token. It has every setting that decides about the chain,
+// its store or the way to the service, unless that has its default.
 func acquireCommand(t config.Tenant) string {
-	usual, _ := cloud.Lookup(t.Cloud, t.API, t.Region) // where it knows no host, api_url is one's own
-	cloudName := unless(string(t.Cloud), string(cloud.Commercial))
-	loginURL := unless(t.LoginURL, usual.LoginURL)
+	usual, _ := cloud.Lookup(t.Cloud, t.API, t.Region) // empty for an API without a host there: api_url is set then
+	cloudName := nonDefault(string(t.Cloud), string(cloud.Commercial))
+	loginURL := nonDefault(t.LoginURL, usual.LoginURL)
 	credential := []string{
 		"--client-secret-file",
 		AbsolutePath(t.ClientSecretFile),
@@ -42,9 +42,9 @@ func acquireCommand(t config.Tenant) string {
 			"--login-url",
 			loginURL,
 			"--graph-url",
-			unless(t.GraphURL, cloud.GraphURL(t.Cloud)),
+			nonDefault(t.GraphURL, cloud.GraphURL(t.Cloud)),
 			"--partner-url",
-			unless(t.PartnerURL, cloud.PartnerURL),
+			nonDefault(t.PartnerURL, cloud.PartnerURL),
 		}
 
 		return tokens.AcquireHomeCommand(
@@ -54,10 +54,10 @@ func acquireCommand(t config.Tenant) string {
 		)
 	}
 
-	name := []string{"--tenant-name", unless(t.TenantName, string(t.TenantID))}
+	name := []string{"--tenant-name", nonDefault(t.TenantName, string(t.TenantID))}
 	api := []string{
 		"--api",
-		unless(string(t.API), string(alert.DefaultAPI())),
+		nonDefault(string(t.API), string(alert.DefaultAPI())),
 		"--cloud",
 		cloudName,
 		"--region",
@@ -65,9 +65,9 @@ func acquireCommand(t config.Tenant) string {
 		"--login-url",
 		loginURL,
 		"--api-url",
-		unless(t.APIURL, usual.APIURL),
+		nonDefault(t.APIURL, usual.APIURL),
 		"--resource",
-		unless(t.Resource, usual.Resource),
+		nonDefault(t.Resource, usual.Resource),
 	}
 
 	return tokens.AcquireCommand(
@@ -77,8 +77,8 @@ func acquireCommand(t config.Tenant) string {
 	)
 }
 
-// unless returns a value, or nothing for the usual one.
-func unless(value, usual string) string {
+// nonDefault returns a value, or "" if it is the default.
+func nonDefault(value, usual string) string {
 	if value == usual {
 		return ""
 	}
@@ -86,8 +86,8 @@ func unless(value, usual string) string {
 	return value
 }
 
-// proxyToShow returns the proxy, or nothing for one with a password, which has no place
-// in a log.
+// proxyToShow returns the proxy, or "" for one with a password, which must not reach a
+// log.
 func proxyToShow(t config.Tenant) string {
 	proxy := t.Proxy.Reveal()
 	if u, err := url.Parse(proxy); err != nil || u.User != nil {
@@ -97,8 +97,9 @@ func proxyToShow(t config.Tenant) string {
 	return proxy
 }
 
-// AbsolutePath returns a path as it reads from any directory, since a person's is seldom
-// Fluent Bit's. It returns an empty path, and one that cannot be made absolute, as it is.
+// AbsolutePath returns a path in absolute form: the person who reads it is seldom in
+// Fluent Bit's working directory. An empty path, and one that cannot be made absolute,
+// are returned as they are.
 func AbsolutePath(path string) string {
 	if path == "" {
 		return ""

@@ -44,7 +44,7 @@ func SecretFile(key, path string, log *slog.Logger) func() (secret.Text, error) 
 	return watched(key, path, config.ReadSecret, log)
 }
 
-// certificateFile does the same for a PEM file with certificate and private key.
+// certificateFile is SecretFile for a PEM file with certificate and private key.
 func certificateFile(path string, log *slog.Logger) func() ([]byte, error) {
 	const key = "client_certificate_file"
 
@@ -60,7 +60,8 @@ func certificateFile(path string, log *slog.Logger) func() ([]byte, error) {
 	}
 }
 
-// readCertificate returns the text of a PEM file from which sign-in can be done.
+// readCertificate returns the text of a PEM file after checking that it can be used to
+// sign in.
 func readCertificate(path string) ([]byte, error) {
 	text, err := config.ReadPEM(path)
 	if err == nil {
@@ -70,8 +71,9 @@ func readCertificate(path string) ([]byte, error) {
 	return text, err
 }
 
-// watched returns a function that returns what read makes of a file. It logs, under the
-// name of the option, why the last good content stays in use.
+// watched returns a function that reads a file with read, again whenever the file has
+// changed. If that fails, the last good content stays in use, and a line that begins
+// with key says why.
 func watched[T any](key, path string, read func(string) (T, error), log *slog.Logger) func() (T, error) {
 	report := func(err error) { log.Error(key + ": " + err.Error()) }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // CredentialForecast returns what is known about the end of the application's own
-// credential: the zero value where that is nothing, or where the file cannot be read,
-// which a sign-in reports.
+// credential. It returns the zero value if nothing is known, and if the file cannot be
+// read, which a sign-in reports.
 func CredentialForecast(t config.Tenant, now time.Time) tokens.Forecast {
 	if t.ClientCertificateFile == "" {
 		return tokens.App{SecretEnds: t.ClientSecretExpires}.SecretForecast(now)

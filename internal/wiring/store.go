@@ -17,8 +17,8 @@ import (
 
 // Location says where a store is, and what encrypts the tokens in it.
 type Location struct {
-	// URL is that of a PostgreSQL database, which may hold a password. The zero Text:
-	// the store is in files of DataDir.
+	// URL is the URL of a PostgreSQL database, which may hold a password. If it is the
+	// zero Text, the store is in files of DataDir.
 	URL     secret.Text
 	DataDir string
 	KeyFile string
@@ -27,7 +27,7 @@ type Location struct {
 // Shared reports whether the store is a database that several machines may use.
 func (l Location) Shared() bool { return !l.URL.IsZero() }
 
-// Name names the place for people, without a secret.
+// Name returns a name of the store for people, without a secret.
 func (l Location) Name() string {
 	if l.Shared() {
 		return config.ShownStore(l.URL)
@@ -36,7 +36,7 @@ func (l Location) Name() string {
 	return l.DataDir
 }
 
-// Same reports whether two locations are one place, as far as their names tell.
+// Same reports whether two locations are the same store, as far as their names tell.
 func (l Location) Same(other Location) bool {
 	if l.Shared() || other.Shared() {
 		return l.URL.Equal(other.URL)
@@ -48,8 +48,8 @@ func (l Location) Same(other Location) bool {
 // Key reads the key that encrypts the tokens; nil if there is none.
 func (l Location) Key() ([]byte, error) { return StoreKey(l.KeyFile) }
 
-// Flags are those by which defenderctl finds the same store, each followed by its value,
-// which is empty for the default.
+// Flags returns the flags with which defenderctl finds the same store, each followed by
+// its value, which is empty for the default.
 func (l Location) Flags() []string {
 	shown := ""
 	if l.Shared() {
@@ -59,7 +59,8 @@ func (l Location) Flags() []string {
 	return storeFlags(shown, l.DataDir, l.KeyFile)
 }
 
-// storeFlags are the flags for a database, shown without secrets, or for a directory.
+// storeFlags returns the flags for a store. shown is the URL of a database without
+// secrets; if it is empty, the store is in dataDir.
 func storeFlags(shown, dataDir, keyFile string) []string {
 	if shown != "" {
 		dataDir = ""
@@ -67,7 +68,7 @@ func storeFlags(shown, dataDir, keyFile string) []string {
 
 	return []string{
 		"--data-dir",
-		unless(AbsolutePath(dataDir), DefaultDataDir),
+		nonDefault(AbsolutePath(dataDir), DefaultDataDir),
 		"--store",
 		shown,
 		"--key-file",
@@ -80,11 +81,11 @@ type StoreOptions struct {
 	Location
 	// Key is what KeyFile holds (Location.Key).
 	Key []byte
-	// Inputs is set by a process that polls, ReadOnly by one that only looks.
+	// Inputs is set by a process that polls, ReadOnly by one that changes nothing.
 	Inputs, ReadOnly bool
-	// NoTokens is set by whoever neither reads nor writes tokens: no key is asked for.
+	// NoTokens says that tokens are neither read nor written, so that no key is needed.
 	NoTokens bool
-	// CallLimit bounds each call of a database; 0: as it does by default.
+	// CallLimit bounds each call of a database; 0 stands for the default.
 	CallLimit time.Duration
 	// Exclusive keeps inputs away from files until the store is closed, as another input
 	// would, and does for them what an input does first.
@@ -95,8 +96,9 @@ type StoreOptions struct {
 	Log *slog.Logger
 }
 
-// OpenStore opens a store, wherever it is. With files it may make the directory; a
-// database that is away is an error unless Inputs is set: an input waits for it.
+// OpenStore opens a store in files or in a database. It may make the directory. A
+// database that cannot be reached is an error unless Inputs is set: an input waits for
+// it.
 func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err // interrupted before it began
@@ -118,7 +120,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
 		return nil, err
 	}
 
-	return complete(ctx, st, o)
+	return checkComplete(ctx, st, o)
 }
 
 // openDatabase opens a store in PostgreSQL.
@@ -139,15 +141,16 @@ func openDatabase(ctx context.Context, o StoreOptions) (store.Store, error) {
 		Log:       o.Log,
 	})
 	if err != nil {
-		return nil, err // s is a nil *postgres.Store, which is not nil
+		return nil, err // a nil *postgres.Store in the interface would not compare equal to nil
 	}
 
-	return complete(ctx, s, o)
+	return checkComplete(ctx, s, o)
 }
 
-// complete returns a store to an input unless it holds part of a copy that was
-// interrupted. A database that is away is asked later.
-func complete(ctx context.Context, s store.Store, o StoreOptions) (store.Store, error) {
+// checkComplete returns s. If an input is to use it, it first checks that s does not
+// hold part of an interrupted copy; if it does, s is closed. A database that cannot be
+// reached is not checked.
+func checkComplete(ctx context.Context, s store.Store, o StoreOptions) (store.Store, error) {
 	if !o.Inputs {
 		return s, nil
 	}
@@ -158,7 +161,7 @@ func complete(ctx context.Context, s store.Store, o StoreOptions) (store.Store, 
 	}
 
 	if err == nil && marked {
-		err = errHalf
+		err = errIncomplete
 	}
 
 	if err != nil {
@@ -168,8 +171,8 @@ func complete(ctx context.Context, s store.Store, o StoreOptions) (store.Store, 
 	return s, nil
 }
 
-// errHalf says that a store is not complete.
-var errHalf = errors.New("the store holds part of a copy that was interrupted: empty it and copy again " +
+// errIncomplete says that a store holds only a part of what was to be copied into it.
+var errIncomplete = errors.New("the store holds part of a copy that was interrupted: empty it and copy again " +
 	"(defenderctl store copy --help)")
 
 // errNoKey says that a database is never used without encryption.

@@ -16,16 +16,16 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// transportKey tells connections apart: by proxy and by what the CA bundle holds, which
-// may be renewed under its name.
+// transportKey names connections by their proxy and by the content of the CA bundle:
+// the file may be renewed under the same name.
 type transportKey struct {
 	proxy string
 	ca    [sha256.Size]byte
 }
 
-// mostHeaderBytes bounds the headers of an answer; those of the services have a few
+// maxHeaderBytes bounds the headers of an answer. Those of the services have a few
 // kilobytes.
-const mostHeaderBytes = 256 << 10
+const maxHeaderBytes = 256 << 10
 
 // Transports keeps the connections of a process: tenants with the same proxy and CA
 // bundle share them. The zero value is ready; its methods are safe for concurrent use.
@@ -34,8 +34,8 @@ type Transports struct {
 	made map[transportKey]*http.Transport
 }
 
-// HTTPClient returns the connections that one tenant's settings ask for, as
-// Transports.Client does.
+// HTTPClient returns an HTTP client for a tenant, with connections that it shares with
+// nobody.
 func HTTPClient(t config.Tenant) (*http.Client, error) { return new(Transports).Client(t) }
 
 // Client returns an HTTP client for a tenant. Those who use it refuse redirects.
@@ -91,8 +91,8 @@ func readBundle(path string) ([]byte, error) {
 	return config.ReadPEM(path)
 }
 
-// newTransport makes the connections for a proxy, empty for the environment's, and the
-// bytes of a CA bundle, nil for none.
+// newTransport returns new connections through a proxy (empty: that of the environment)
+// which trust the CA bundle beside the system's certificates (nil: those alone).
 func newTransport(proxy string, bundle []byte) (*http.Transport, error) {
 	choose, err := proxyChoice(proxy)
 	if err != nil {
@@ -111,7 +111,7 @@ func newTransport(proxy string, bundle []byte) (*http.Transport, error) {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    15 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: mostHeaderBytes,
+		MaxResponseHeaderBytes: maxHeaderBytes,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
@@ -133,9 +133,9 @@ func newTransport(proxy string, bundle []byte) (*http.Transport, error) {
 	return tr, nil
 }
 
-// proxyChoice returns what chooses the proxy of a request. http:// leads to this
-// machine only and never to a proxy, which could read the token or the secret; https://
-// is a tunnel.
+// proxyChoice returns the function that chooses the proxy of a request. A request to an
+// http:// address goes to this machine only, and never to a proxy, which could read the
+// token or the secret. For https:// the proxy is a tunnel.
 func proxyChoice(proxy string) (func(*http.Request) (*url.URL, error), error) {
 	choose := http.ProxyFromEnvironment
 

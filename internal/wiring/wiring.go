@@ -15,10 +15,10 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Parts makes what signs in to one tenant and reads its alerts. Tenant, HTTP, Now and
-// Log are required.
+// Parts makes the parts that sign in to one tenant and read its alerts. Tenant, HTTP,
+// Now and Log are required.
 type Parts struct {
-	Tenant *config.Tenant // what is made keeps it: it must not change
+	Tenant *config.Tenant // kept by the parts: it must not change
 	HTTP   *http.Client   // refuses redirects wherever it is used
 	Now    func() time.Time
 	// Log gets the lines about the tenant, such as that of a secret file that cannot be
@@ -27,7 +27,8 @@ type Parts struct {
 	// LoginClock and APIClock, if not nil, are called with a server's time, from the
 	// Date header of an answer, and the local time of the same moment.
 	LoginClock, APIClock func(server, local time.Time)
-	// Redemptions spreads the redemptions of the process; nil: those of one token store.
+	// Redemptions spreads the redemptions of the process over time; nil: the
+	// redemptions with one token store are spread by themselves.
 	Redemptions *tokens.Redemptions
 	// Answered, if not nil, is called with the HTTP status of each answer of the API, and
 	// with 0 for a request that got none.
@@ -76,9 +77,9 @@ func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
 }
 
 // HomeSource returns the source of access tokens for a resource in the provider's own
-// tenant, such as cloud.GraphResource or cloud.PartnerURL: what lists customers and gives
-// consent for them. The tenant must have a home_tenant_id. Each token that has to be
-// got redeems the chain there.
+// tenant, such as cloud.GraphResource or cloud.PartnerURL: it is used to list customers
+// and to consent for them. The tenant must have a home_tenant_id. Each new token
+// redeems the chain of that tenant.
 func (p Parts) HomeSource(chains tokens.ChainStore, resource string) (*tokens.Source, error) {
 	if p.Tenant.HomeTenantID == "" {
 		return nil, fmt.Errorf("home_tenant_id (tenant %s): missing; set it to the provider's own tenant",
@@ -124,7 +125,7 @@ func (p Parts) Partner(chains tokens.ChainStore) (*partner.Client, *tokens.Sourc
 }
 
 // Reader returns the reader of the tenant's API. limiter holds its requests back; nil
-// stands for one without a budget, as a command uses it that reads once.
+// stands for a limiter without a budget, which is right for a command that reads once.
 func (p Parts) Reader(source defender.TokenSource, limiter *defender.Limiter) (defender.Reader, error) {
 	t := p.Tenant
 
@@ -164,7 +165,7 @@ func NewLimiter(t config.Tenant, now func() time.Time) *defender.Limiter {
 	)
 }
 
-// NewIdentifier returns what decides which row is which version of which alert.
+// NewIdentifier returns the rules that say which version of which alert a row is.
 func NewIdentifier(t config.Tenant) (*alert.Identifier, error) {
 	return alert.NewIdentifier(alert.Rules{
 		API:       t.API,
