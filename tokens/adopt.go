@@ -14,12 +14,13 @@ import (
 type SignIn struct {
 	// Refresh is the token.
 	Refresh secret.Text
-	// Account is the user, where known; TenantName the operator's label, empty for the
-	// one that is stored.
+	// Account is the user, where known. TenantName is the operator's label; empty
+	// stands for the one that is stored.
 	Account, TenantName string
-	// Home says that it was made in the provider's own tenant, to reach customers.
+	// Home says that the person signed in to the provider's own tenant, to reach
+	// customers.
 	Home bool
-	// At is when.
+	// At is when the person signed in.
 	At time.Time
 }
 

@@ -33,8 +33,8 @@ type Claims struct {
 
 var errNotJWT = errors.New("the token is not a JWT that can be read")
 
-// Inspect reads the claims of a token. A token that is not a JWT gives an error; an API
-// may accept it all the same.
+// Inspect reads the claims of a token. It returns an error for a token that is not a
+// JWT; an API may accept such a token all the same.
 func Inspect(token secret.Text) (Claims, error) {
 	parts := strings.Split(token.Reveal(), ".")
 	if len(parts) != 3 || len(parts[1]) > maxBody {

@@ -21,7 +21,7 @@ type Access struct {
 	// Token is opaque; it goes to the configured API host only.
 	Token secret.Text
 	// Obtained is our time just before the request. Expiry is that plus the life that
-	// the service gave it, so a wrong clock does no harm.
+	// the service gave it, so a wrong clock of ours does no harm.
 	Obtained, Expiry time.Time
 	// Scope is what the service granted to a user's token. It does not say for an
 	// application's.
@@ -95,8 +95,8 @@ func (c Client) now() time.Time {
 	return time.Now()
 }
 
-// prepare returns the transport for one sign-in, with the application's credential in
-// its form.
+// prepare returns the wire for one request, which adds extra and the application's
+// credential to the form, and the context that makes the library use it.
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
 	proof := url.Values{}
 	if fault := c.prove(proof); fault != nil {
@@ -171,7 +171,7 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 
 		old, ok := c.App.Credential.another(proof, tried)
 		if !ok {
-			return got, err // what the configured one was refused with says most
+			return got, err // the refusal of the configured secret says most
 		}
 
 		if c.again != nil {

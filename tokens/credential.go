@@ -105,7 +105,7 @@ func (c *secretCredential) fingerprint() ([32]byte, error) {
 	return t.Fingerprint(), err
 }
 
-// String says what it is, without its value.
+// String returns what it is, without its value.
 func (c *secretCredential) String() string { return "client secret" }
 
 // GoString returns the same, for %#v.
@@ -122,7 +122,8 @@ func Certificate(read func() ([]byte, error)) Credential {
 
 func (c *certificateCredential) accepted(url.Values) {}
 
-// another reports false: a certificate that is replaced is known to the service before.
+// another always reports false: the service knows a new certificate before the file is
+// replaced.
 func (c *certificateCredential) another(url.Values, []string) (old, ok bool) { return false, false }
 
 type certificateCredential struct {
@@ -205,7 +206,7 @@ func (c *certificateCredential) fingerprint() ([32]byte, error) {
 	return sum, err
 }
 
-// String says what it is, without its value.
+// String returns what it is, without its value.
 func (c *certificateCredential) String() string { return "client certificate" }
 
 // GoString returns the same, for %#v.

@@ -16,26 +16,27 @@ type Error struct {
 	advice.Fault
 	// Code is the AADSTS number that decided; 0 when there was none.
 	Code int
-	// Refusal is what the service said. Its CorrelationID is the one that we sent when
-	// the answer had none, its Status is 0 when there was no answer.
+	// Refusal is what the service said. If the answer had no CorrelationID, it is the
+	// one that we sent. Status is 0 if there was no answer.
 	Refusal Refusal
 
-	// dead: the refresh token that was sent will never work again.
+	// dead says that the refresh token that was sent will never work again.
 	dead bool
-	// unreliable: good tokens were refused in this way too (AADSTS70000).
+	// unreliable says that good tokens were refused in this way too (AADSTS70000).
 	unreliable bool
-	// lost: the request went out and no whole answer came back, so the service may have
-	// rotated the refresh token unseen.
+	// lost says that the request went out and no whole answer came back, so that the
+	// service may have rotated the refresh token without our knowing.
 	lost bool
-	// rotated is the new refresh token of an answer that cannot be used otherwise: the
-	// service may count the old one as used up.
+	// rotated is the new refresh token of an answer that is of no other use: the service
+	// may not accept the old one any more.
 	rotated secret.Text
 }
 
 // Error returns one line: problem, remedy, codes.
 func (e *Error) Error() string { return e.Explained().Error() }
 
-// Message returns Error without the remedy and the ids, for where these stand beside it.
+// Message returns Error without the remedy and the ids, for a place that shows these
+// separately.
 func (e *Error) Message() string { return e.Explained().Message() }
 
 // Explained returns the fault with the service's codes and ids in it.
@@ -94,8 +95,8 @@ func (r Refusal) trace() []string {
 	return list
 }
 
-// refusesToken reports whether the service refused what was redeemed, and not the
-// application or its credential: it may accept another refresh token.
+// refusesToken reports whether the service refused the token that was redeemed, and not
+// the application or its credential. Then it may accept another refresh token.
 func (e *Error) refusesToken() bool {
 	if e.Fate == advice.TryAgain || e.Refusal.Status == 0 || e.Scope == advice.ScopeCredential {
 		return false
@@ -113,7 +114,7 @@ func (e *Error) refusesToken() bool {
 	return true
 }
 
-// newError returns an Error that no answer of the service is behind.
+// newError returns an Error that does not come from an answer of the service.
 func newError(reason advice.Reason, fate advice.Fate, problem, remedy string, cause error) *Error {
 	return &Error{Fault: advice.Fault{
 		Reason:  reason,

@@ -17,15 +17,15 @@ type explanation struct {
 	problem, remedy string
 	fate            advice.Fate
 	scope           advice.Scope
-	// view is how it reads where a customer refused the provider's sign-in; zero: as
-	// everywhere.
+	// view has other words for a customer that refused the provider's sign-in; zero: the
+	// same words.
 	view view
-	// dead: the refresh token that was sent will never work again.
+	// dead says that the refresh token that was sent will never work again.
 	dead bool
-	// unreliable: good tokens were refused with this code too. The same token is sent
-	// again at once, and then the token before it.
+	// unreliable says that good tokens were refused with this code too. The same token is
+	// sent again at once, and then the token before it.
 	unreliable bool
-	// weak: any other code in the same answer says more.
+	// weak says that any other code in the same answer tells more.
 	weak bool
 }
 
@@ -42,8 +42,8 @@ func (x explanation) fault(app App) advice.Fault {
 	}
 }
 
-// Explain returns what an AADSTS code means that the sign-in service answered for app.
-// Every code has a problem and a remedy; unknown ones have general ones.
+// Explain returns what an AADSTS code means that the sign-in service returned to app.
+// Every code has a problem and a remedy; those of unknown codes are general.
 //
 // Codes: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 func Explain(code int, app App) advice.Fault {
@@ -55,7 +55,8 @@ func Explain(code int, app App) advice.Fault {
 	return x.fault(app)
 }
 
-// KnownCodes lists the AADSTS codes that have an explanation of their own, ascending.
+// KnownCodes returns the AADSTS codes that have an explanation of their own, in
+// ascending order.
 func KnownCodes() []int {
 	list := make([]int, 0, len(explanations))
 	for c := range explanations {
@@ -136,7 +137,7 @@ func lookItUp(code int) string {
 }
 
 // Explain returns the error for the refusal. app is the application that asked; its ids
-// stand in the text.
+// appear in the text.
 func (r Refusal) Explain(app App) *Error {
 	x, code, known := tellingCode(r.AADSTS)
 	if !known || x.weak && r.OAuth == "invalid_grant" {
@@ -173,8 +174,8 @@ func (r Refusal) Explain(app App) *Error {
 	return e
 }
 
-// tellingCode returns the code that says most: the first known one that is not weak,
-// else the first known one; known is false where there is none.
+// tellingCode returns the code that says most: the first known one that is not weak, or
+// else the first known one. known is false if no code is known.
 func tellingCode(codes []int) (x explanation, code int, known bool) {
 	for _, c := range codes {
 		candidate, ok := lookUp(c)

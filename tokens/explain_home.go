@@ -2,8 +2,8 @@ package tokens
 
 import "fluent-bit-defender/internal/advice"
 
-// view is how a code reads where a customer refused the provider's sign-in: nobody there
-// signs in, and no guest is invited.
+// view has the words for a code where a customer refused the provider's sign-in: nobody
+// signs in at the customer, and no guest is invited.
 type view struct{ problem, remedy string }
 
 // The views of customers' refusals, for rows of the table (explanation.abroad).
@@ -44,19 +44,18 @@ var (
 	}
 )
 
-// abroad sets how the code reads at a customer that is reached with the provider's
-// sign-in.
+// abroad sets the words for a customer that is reached with the provider's sign-in.
 func (x explanation) abroad(v view) explanation {
 	x.view = v
 	return x
 }
 
-// seenFrom returns the explanation as it reads for an application: in the provider's own
-// tenant, at a customer that is reached from there, or neither.
+// seenFrom returns the explanation in the words for an application: one in the
+// provider's own tenant, at a customer that is reached from there, or neither.
 //
-// A customer's refusal is never the chain's: it is about authorisation, unless it may be
-// that the refresh token has ended, which the provider's own tenant is asked then. What
-// that tenant refuses for the user's sake concerns every customer.
+// A customer's refusal never says anything about the chain. It is about authorisation,
+// unless the refresh token may have ended; then the provider's own tenant is asked. If
+// that tenant refuses the user, this concerns every customer.
 func (x explanation) seenFrom(app App) explanation {
 	switch {
 	case app.Home == "":

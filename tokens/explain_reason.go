@@ -49,7 +49,7 @@ var reasonsOfCodes = map[advice.Reason][]int{
 	advice.TooSlow:           {90012},
 }
 
-// reasonsOfErrors is the same for the error names of OAuth.
+// reasonsOfErrors says which reason each error name of OAuth has.
 var reasonsOfErrors = map[advice.Reason][]string{
 	advice.ConsentMissing: {"unauthorized_client", "access_denied", "consent_required", "permission_denied"},
 	advice.MFARequired:    {"interaction_required"},
@@ -69,8 +69,8 @@ var reasonsOfErrors = map[advice.Reason][]string{
 }
 
 // withReasons puts the reasons into a table of explanations, and returns it. It panics
-// where a list names a row that does not exist, or that has a reason already: the tables
-// are fixed, so every start of a test finds it.
+// if a list names a row that does not exist, or that has a reason already: the tables
+// are fixed, so that any test finds this.
 func withReasons[K comparable](table map[K]explanation, lists map[advice.Reason][]K) map[K]explanation {
 	for reason, keys := range lists {
 		for _, key := range keys {

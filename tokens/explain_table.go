@@ -82,7 +82,8 @@ var oauthErrors = map[string]explanation{
 	).of(advice.ScopeChain),
 }
 
-// explanations by AADSTS code, built once from the groups, with their reasons.
+// explanations are the explanations of all AADSTS codes: the groups below, with
+// reasons.
 var explanations = withReasons(join(
 	applicationCodes,
 	permissionCodes,
@@ -517,7 +518,7 @@ var userCodes = map[int]explanation{
 	900421: needsSignIn("Partner Center asks for a sign-in with multi-factor authentication", mfa),
 }
 
-// tryLater is the remedy where a running input has the problem solved by itself.
+// tryLater is the remedy where a running input tries again by itself.
 const tryLater = "try again later; a running input does so by itself"
 
 var serviceCodes = map[int]explanation{

@@ -18,10 +18,11 @@ const WarnBefore = 14 * 24 * time.Hour
 type Forecast struct {
 	// Ends is when it ends, zero when that is not known.
 	Ends time.Time
-	// Ended: it is of no use any more. Soon: it ends within WarnBefore, or has ended.
+	// Ended says that it is of no use any more, Soon that it ends within WarnBefore or
+	// has ended.
 	Ended, Soon bool
-	// Text says so in a sentence, Remedy what to do; both are empty as long as nothing
-	// is to be done.
+	// Text says this in a sentence, and Remedy what to do. Both are empty as long as
+	// nothing needs to be done.
 	Text, Remedy string
 }
 
@@ -39,8 +40,8 @@ func (f Forecast) State(now time.Time) string {
 }
 
 // Forecast returns when the chain ends if nobody uses it: RefreshLife after its last
-// refresh. A chain that the service declared dead has ended. app is whose chain it is;
-// remedies name its command.
+// refresh. A chain that the service declared dead has ended. app is the application of
+// the chain; remedies name its command.
 func (c Chain) Forecast(now time.Time, app App) Forecast {
 	if !c.Dead.IsZero() {
 		return c.deadForecast(app)
@@ -141,7 +142,7 @@ func credentialForecast(name string, ends, now time.Time, remedy string) Forecas
 	return f
 }
 
-// days returns a span as people say it.
+// days returns a duration in days, as people say it.
 func days(d time.Duration) string {
 	switch n := int(d.Round(time.Hour) / (24 * time.Hour)); {
 	case n < 1:

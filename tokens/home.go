@@ -18,16 +18,16 @@ import (
 // the chain is rotated at home only. So a refusal by a customer says nothing of the chain
 // until home was asked.
 
-// refusedPause is how long a customer that refused is left alone: several APIs may want
-// the same token.
+// refusedPause is how long a customer that refused is not asked again: several APIs may
+// want the same token.
 const refusedPause = 25 * time.Second
 
-// mostTries bounds the redemptions of one sign-in at a customer, each with a newer
+// maxTries bounds the redemptions of one sign-in at a customer, each with a newer
 // refresh token than the one before.
-const mostTries = 3
+const maxTries = 3
 
-// homeToken gets an access token with the provider's sign-in. anew is set when a person
-// wants to see what the service answers now.
+// homeToken returns an access token that is got with the provider's sign-in. anew says
+// that a person wants to see what the service answers now.
 func (s *Source) homeToken(ctx context.Context, before dependencies, anew bool) (Access, error) {
 	if !anew {
 		if a, ok := s.keptToken(ctx); ok {
@@ -50,7 +50,7 @@ func (s *Source) homeToken(ctx context.Context, before dependencies, anew bool) 
 	how := usual
 
 	if _, serves := s.slot.valid(s.client.now()); serves && !anew {
-		how = yielding // those that have no token go first
+		how = yielding // sources without a token go first
 	}
 
 	if err := s.refusedLately(before); err != nil && !anew {
@@ -90,10 +90,10 @@ func (s *Source) refusedLately(now dependencies) *refusedWith {
 type attempt struct {
 	how    urgency
 	before dependencies
-	// anew: a person wants to see what the service answers now.
+	// anew says that a person wants to see what the service answers now.
 	anew  bool
 	tries int
-	// sent is the chain whose token was sent last, at when.
+	// sent is the chain whose token was sent last, and at is when.
 	sent Chain
 	at   time.Time
 }
@@ -127,8 +127,8 @@ func (s *Source) redeemAtCustomer(ctx context.Context, a *attempt) (Access, erro
 	}
 }
 
-// yielded returns the error of a redemption that gave way to others: the refusal of the
-// one before it, or that there is none yet.
+// yielded returns the error of a redemption that let others go first: the last refusal,
+// or a general one.
 func (s *Source) yielded(a *attempt) error {
 	if r := s.refusedLately(a.before); r != nil {
 		return r.err
@@ -144,8 +144,9 @@ func (s *Source) yielded(a *attempt) error {
 }
 
 // sendToCustomer makes one redemption at the customer's tenant, with the newest refresh
-// token at the moment of the request. It gives way if the application's credential was
-// refused while it waited for its place: three hundred customers may have waited.
+// token at the moment of the request. It sends nothing and returns errYielded if the
+// application's credential was refused while it waited for its place: hundreds of
+// customers may wait there.
 func (s *Source) sendToCustomer(ctx context.Context, a *attempt) (Tokens, error) {
 	return s.redemptions.of(s.key).send(ctx, a.how, s.client, func(ctx context.Context) (secret.Text, error) {
 		r := s.keeper.credentialRefusal(s.key)
@@ -169,8 +170,8 @@ func (s *Source) sendToCustomer(ctx context.Context, a *attempt) (Tokens, error)
 	})
 }
 
-// accept takes an access token that a customer answered with. The refresh token beside it
-// is dropped.
+// accept stores the access token that a customer's tenant returned. The refresh token
+// that came with it is dropped.
 func (s *Source) accept(ctx context.Context, chain Chain, got Tokens) Access {
 	a := got.Access
 	a.Rotated = false
@@ -182,8 +183,8 @@ func (s *Source) accept(ctx context.Context, chain Chain, got Tokens) Access {
 	return a
 }
 
-// homeChain returns the chain with a refresh token that can be sent. A configured token
-// that did not begin it yet is redeemed at home first.
+// homeChain returns the chain, with a refresh token that can be sent. A configured
+// token that has not started a chain yet is redeemed at home first.
 func (s *Source) homeChain(ctx context.Context) (Chain, error) {
 	seed, seedErr := s.newSeed(ctx)
 
@@ -212,8 +213,8 @@ func (s *Source) homeChain(ctx context.Context) (Chain, error) {
 	return chain, unusable(chain, stored, s.homeClient.App)
 }
 
-// acceptedToken reports whether a refusal by the provider's own tenant is about something
-// else than the refresh token: a consent, or a policy for the API.
+// acceptedToken reports whether the provider's own tenant accepted the refresh token
+// and refused something else: a consent is missing, or a policy blocks the API.
 func acceptedToken(err error) bool {
 	var e *Error
 
@@ -221,7 +222,7 @@ func acceptedToken(err error) bool {
 }
 
 // rotateIfDue redeems the chain at home if that was long ago. A failure is logged once:
-// the tokens at hand serve until they end.
+// the tokens at hand work until they end.
 func (s *Source) rotateIfDue(ctx context.Context) {
 	now := s.client.now()
 	if !s.keeper.beginRotation(s.key, now) {
@@ -241,7 +242,7 @@ func (s *Source) rotateIfDue(ctx context.Context) {
 
 	if log && ctx.Err() == nil {
 		s.keeper.log.Warn("the provider's refresh token could not be renewed in its own tenant " +
-			s.key.TenantID + ", and serves meanwhile: " + err.Error())
+			s.key.TenantID + ", and is used meanwhile: " + err.Error())
 	}
 }
 
@@ -267,10 +268,10 @@ func (s *Source) accessKey() AccessKey {
 	}
 }
 
-// keptToken returns the access token that an earlier run of the process kept, if it
-// serves for some time still and belongs to the present sign-in.
+// keptToken returns the access token that an earlier run of the process stored, if it
+// is good for some time still and belongs to the present sign-in.
 func (s *Source) keptToken(ctx context.Context) (Access, bool) {
-	if !s.slot.look() {
+	if !s.slot.askStoreOnce() {
 		return Access{}, false
 	}
 
@@ -281,7 +282,7 @@ func (s *Source) keptToken(ctx context.Context) (Access, bool) {
 
 	chain, stored, err := s.keeper.Load(ctx, s.key)
 	if err != nil || unusable(chain, stored, s.homeClient.App) != nil {
-		return Access{}, false // whoever needs the chain says so
+		return Access{}, false // whoever needs the chain reports it
 	}
 
 	a, ok, err := s.keeper.KeptAccess(ctx, s.accessKey())
@@ -295,14 +296,14 @@ func (s *Source) keptToken(ctx context.Context) (Access, bool) {
 	return a, ok
 }
 
-// keep lets the store keep an access token for the next run. A failure costs a redemption
-// then; it is logged once.
+// keep stores an access token for the next run of the process. If that fails, the next
+// run needs one more redemption; the failure is logged once.
 func (s *Source) keep(ctx context.Context, l *slot, at AccessKey, a Access) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 
 	err := s.keeper.KeepAccess(ctx, at, a)
-	if err != nil && l.failsAnew() {
+	if err != nil && l.logKeepFailure() {
 		s.log.Warn("the access token is not kept for the next start: " + err.Error())
 	}
 }

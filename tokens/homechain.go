@@ -26,26 +26,26 @@ const (
 	rotationPause = 10 * time.Minute
 )
 
-// homeState is what a Keeper knows of a chain that other tenants are reached with, beside
-// the chain itself. Keeper.mu guards it.
+// homeState is what a Keeper knows of a chain with which other tenants are reached,
+// beside the chain itself. Keeper.mu guards it.
 type homeState struct {
-	// asked is when the chain's own tenant was asked last, err what came of it; nil
-	// after a success. signIn is the sign-in whose token was sent.
+	// asked is when the chain's own tenant was asked last, and err the result, which is
+	// nil after a success. signIn is the sign-in whose token was sent.
 	asked  time.Time
 	err    error
 	signIn time.Time
-	// contradicted is when home accepted last what a customer had called ended.
+	// contradicted is when home last accepted a sign-in that a customer had called ended.
 	contradicted time.Time
-	// rotating says that a goroutine is about to redeem for rotation's sake.
+	// rotating says that a goroutine is rotating the refresh token (rotateIfDue).
 	rotating bool
-	// rotateNotBefore is when a rotation is tried again that failed.
+	// rotateNotBefore is when a failed rotation is tried again.
 	rotateNotBefore time.Time
-	// rotationFailed says that the log has it.
+	// rotationFailed says that the last rotation failed and was logged.
 	rotationFailed bool
-	// deadLogged is the sign-in whose end the log has.
+	// deadLogged is the sign-in whose end was logged.
 	deadLogged time.Time
-	// refusedSeed is the last configured refresh token that was refused while the chain
-	// lives; seedAsked is when.
+	// refusedSeed is the fingerprint of the last configured refresh token that was
+	// refused while the chain is alive, and seedAsked is when it was tried.
 	refusedSeed [32]byte
 	seedAsked   time.Time
 	// credential is the last refusal of the application's secret or certificate.
@@ -66,7 +66,7 @@ func (k *Keeper) slot(at AccessKey) *slot {
 	return l
 }
 
-// noteHome notes what a redemption in the chain's own tenant came to.
+// noteHome records the result of a redemption in the chain's own tenant.
 func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,9 +77,9 @@ func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
 	h.signIn = r.chain.Obtained
 }
 
-// homeAnswer returns what the chain's own tenant said last about a sign-in, if that still
-// counts; answered is false if it has to be asked. A success counts if it came at or
-// after since; one that another process had, or this one before a restart, counts too.
+// homeAnswer returns what the chain's own tenant said last about a sign-in, if that
+// still counts; answered is false if it has to be asked. A success counts if it came at
+// or after since, also one of another process, or of this one before a restart.
 func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (answered bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -111,8 +111,9 @@ func (c Chain) confirmed() time.Time {
 	return c.Confirmed
 }
 
-// noteContradiction notes that home accepts what a customer calls ended. Hundreds of
-// customers may say the same one after the other, so home is not asked for each of them.
+// noteContradiction records that home accepts a sign-in that a customer calls ended.
+// Hundreds of customers may say the same one after the other; home is not asked again
+// for each of them.
 func (k *Keeper) noteContradiction(key ChainKey, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -120,8 +121,8 @@ func (k *Keeper) noteContradiction(key ChainKey, now time.Time) {
 	k.of(key).home.contradicted = now
 }
 
-// beginRotation reports whether it is time to redeem in the chain's own tenant, and makes
-// the caller the one who does: endRotation has to follow.
+// beginRotation reports whether it is time to redeem in the chain's own tenant. If so,
+// the caller does this, and calls endRotation.
 func (k *Keeper) beginRotation(key ChainKey, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -138,7 +139,7 @@ func (k *Keeper) beginRotation(key ChainKey, now time.Time) bool {
 	return true
 }
 
-// endRotation notes how a rotation ended, and reports whether a failure is to be logged.
+// endRotation records how a rotation ended, and reports whether to log a failure.
 func (k *Keeper) endRotation(key ChainKey, now time.Time, err error) (log bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -158,22 +159,23 @@ func (k *Keeper) endRotation(key ChainKey, now time.Time, err error) (log bool) 
 	return first
 }
 
-// deathIsNews reports whether the end of a sign-in was not logged yet.
+// deathIsNews reports whether the end of the sign-in was not logged yet, and records
+// that it is now.
 func (k *Keeper) deathIsNews(key ChainKey) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
 	c := k.of(key)
 
-	signIn := mark(c.newest.Obtained) // zero where nobody has signed in yet
+	signIn := nonZero(c.newest.Obtained) // zero where nobody has signed in yet
 	news := !c.home.deadLogged.Equal(signIn)
 	c.home.deadLogged = signIn
 
 	return news
 }
 
-// mark returns the time as a mark, which is never zero.
-func mark(t time.Time) time.Time {
+// nonZero returns t, or another fixed time if it is zero.
+func nonZero(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Unix(0, 0)
 	}
@@ -181,8 +183,9 @@ func mark(t time.Time) time.Time {
 	return t
 }
 
-// refusedSeed reports whether the refusal of a configured refresh token is news.
-func (k *Keeper) refusedSeed(key ChainKey, seed secret.Text) bool {
+// seedRefusalIsNews reports whether the refusal of a configured refresh token was not
+// logged yet, and records that it is now.
+func (k *Keeper) seedRefusalIsNews(key ChainKey, seed secret.Text) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
@@ -193,8 +196,8 @@ func (k *Keeper) refusedSeed(key ChainKey, seed secret.Text) bool {
 	return news
 }
 
-// seedIsDue reports whether a configured refresh token that did not begin the chain yet
-// should be tried: not again at once after it was refused.
+// seedIsDue reports whether a configured refresh token that has not started the chain
+// yet should be tried now: after a refusal it is tried again only after some time.
 func (k *Keeper) seedIsDue(key ChainKey, seed secret.Text, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -218,8 +221,8 @@ func (k *Keeper) credentialRefusal(key ChainKey) *refusedWith {
 	return k.of(key).home.credential
 }
 
-// noteCredential notes a refusal of the application's credential, or with nil that it is
-// accepted.
+// noteCredential records a refusal of the application's credential, or with nil that it
+// is accepted.
 func (k *Keeper) noteCredential(key ChainKey, r *refusedWith) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -8,9 +8,10 @@ import (
 	"fluent-bit-defender/internal/advice"
 )
 
-// askHome redeems the chain's newest refresh token, or a new seed, in the provider's own
-// tenant, under the chain's lock. needed is asked under the lock, since somebody else may
-// have done it meanwhile. It returns the chain as it is then.
+// askHome redeems the chain's newest refresh token, or a new seed, in the provider's
+// own tenant, under the chain's lock. needed is called under the lock: if somebody else
+// has done it meanwhile, nothing is sent. askHome returns the chain as it is
+// afterwards.
 func (s *Source) askHome(ctx context.Context, needed func(Chain) bool) (chain Chain, stored bool, err error) {
 	r, unlock, err := s.openChain(ctx, *s.homeClient)
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *Source) askHome(ctx context.Context, needed func(Chain) bool) (chain Ch
 }
 
 // afterRefusal decides what a failed redemption at the customer means. It returns the
-// chain to try again with, or the error that it comes to.
+// chain to try again with, or the error to return.
 func (s *Source) afterRefusal(ctx context.Context, a *attempt, refused error) (Chain, error) {
 	var e *Error
 	if !errors.As(refused, &e) || e.Fate == advice.TryAgain || e.Code == loopCode {
@@ -68,19 +69,19 @@ func (s *Source) afterRefusal(ctx context.Context, a *attempt, refused error) (C
 	return s.afterAskingHome(ctx, chain, a, e)
 }
 
-// mayTry reports whether a chain has another token than the one that was sent, which is
-// worth a try.
+// mayTry reports whether chain has another token than the one that was sent, and
+// another try is left.
 func (a *attempt) mayTry(chain Chain) bool {
-	return !chain.Refresh.Equal(a.sent.Refresh) && a.tries < mostTries
+	return !chain.Refresh.Equal(a.sent.Refresh) && a.tries < maxTries
 }
 
-// mayConcernChain reports whether a customer's refusal may be about the chain itself:
-// home has to be asked.
+// mayConcernChain reports whether a customer's refusal may be about the chain itself.
+// Then home has to be asked.
 func (e *Error) mayConcernChain() bool {
 	return e.dead || e.unreliable || e.Scope == advice.ScopeChain || e.Reason == advice.MFARequired
 }
 
-// afterAskingHome is afterRefusal for what may concern the chain itself.
+// afterAskingHome is afterRefusal for a refusal that may be about the chain itself.
 func (s *Source) afterAskingHome(ctx context.Context, chain Chain, a *attempt, e *Error) (Chain, error) {
 	since := s.homeCountsSince(a, e)
 
@@ -122,11 +123,11 @@ func (s *Source) afterAskingHome(ctx context.Context, chain Chain, a *attempt, e
 	return Chain{}, e.customersOwn(s.client.App)
 }
 
-// homeCountsSince returns from when on a success of the provider's own tenant counts
-// against a customer's refusal. That a token has ended may have become true a moment ago,
-// so home is asked again; but not more than once an hour because of the same customer,
-// nor because of multi-factor authentication, which customers ask for by their own
-// policies.
+// homeCountsSince returns how recent a success in the provider's own tenant has to be
+// to count against a customer's refusal. The sign-in may have ended a moment ago, so
+// that home is asked again; but at most once an hour because of the same customer, or
+// because of multi-factor authentication, which customers require by policies of their
+// own.
 func (s *Source) homeCountsSince(a *attempt, e *Error) time.Time {
 	anHourAgo := s.client.now().Add(-homeCounts)
 
@@ -137,8 +138,8 @@ func (s *Source) homeCountsSince(a *attempt, e *Error) time.Time {
 	return anHourAgo
 }
 
-// customersOwn returns the refusal of a sign-in that the provider's own tenant accepts:
-// it is the customer's, whatever its code says.
+// customersOwn returns the error for a sign-in that the customer refuses and the
+// provider's own tenant accepts: the reason is at the customer, whatever the code says.
 func (e *Error) customersOwn(app App) *Error {
 	if e.Scope == advice.ScopeCustomer && !e.dead {
 		return e

@@ -8,31 +8,30 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/logs"
 )
 
-// Keeper is a ChainStore in front of another one, and survives a store that fails: it
-// keeps a chain that cannot be written in memory, uses it from there, and writes it at
-// the next chance. Wrap a process's store once and give the same Keeper to every
-// Source, since only the Keeper knows what is not stored yet. Safe for concurrent use.
+// Keeper is a ChainStore in front of another one that may fail: it keeps a chain that
+// cannot be written in memory, uses it from there, and writes it at the next chance.
+// Wrap the store of a process once and use the same Keeper for every Source, since only
+// the Keeper knows what is not stored yet. It is safe for concurrent use.
 type Keeper struct {
 	store ChainStore
 	log   *slog.Logger
 
-	// logEnds says that the end of a shared sign-in is logged.
+	// logEnds is set by LogEnds.
 	logEnds atomic.Bool
-	// mustLock says that a chain that cannot be locked in the store is not redeemed.
+	// mustLock is set by RequireLocks.
 	mustLock atomic.Bool
-	// redemptions spreads them where a Source has none of its process.
+	// redemptions spreads the redemptions of Sources without Redemptions of their own.
 	redemptions Redemptions
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	chains map[ChainKey]*keptChain
 	slots  map[AccessKey]*slot
-	// faultLogged says that the log has a fault of the store, and not yet its end.
+	// faultLogged says that a fault of the store was logged, and its end not yet.
 	faultLogged bool
 }
 
@@ -41,22 +40,22 @@ type Keeper struct {
 type keptChain struct {
 	// inUse holds one value while a goroutine of this process has the chain's lock.
 	inUse chan struct{}
-	// writing is held over a write to the store and what follows from it, since a Swap
-	// needs no lock of the chain. It is taken before Keeper.mu.
+	// writing is held during a write to the store and the update of the fields below
+	// after it, since a Swap needs no lock of the chain. It is taken before Keeper.mu.
 	writing sync.Mutex
-	// newest is the newest state: known says that there is one, unsaved that it is
-	// newer than what the store has.
+	// newest is the newest state. known says that there is one, unsaved that it is
+	// newer than the stored one.
 	newest  Chain
 	known   bool
 	unsaved bool
-	// anyway says that newest replaces what is stored, whatever that is. Otherwise it
-	// follows the stored state with its Version.
+	// anyway says that newest replaces whatever is stored. Otherwise it replaces only
+	// the stored state with its Version.
 	anyway bool
 	// unsavedSeeds are fingerprints that the store does not have yet.
 	unsavedSeeds [][32]byte
 	// saves counts the Saves that began.
 	saves int
-	// faultLogged says that the log has a fault that this chain met.
+	// faultLogged says that a fault was logged that this chain met.
 	faultLogged bool
 	home        homeState
 }
@@ -87,12 +86,12 @@ func NewKeeper(store ChainStore, log *slog.Logger) *Keeper {
 }
 
 // LogEnds makes the Keeper log, once for each sign-in that many tenants share, that it
-// has ended. A command that ends with that very error need not.
+// has ended. A command that prints this very error itself does not call it.
 func (k *Keeper) LogEnds() { k.logEnds.Store(true) }
 
-// RequireLocks makes Lock fail when the store cannot lock. It is for a store that other
-// machines use too: what follows from a redemption there must be known to them, as this
-// process may die before the store works again.
+// RequireLocks makes Lock fail if the store cannot lock. It is for a store that other
+// machines use too: they must learn of a new refresh token, and this process may die
+// before the store works again.
 func (k *Keeper) RequireLocks() { k.mustLock.Store(true) }
 
 // of returns what is known of a chain. The caller holds k.mu.
@@ -106,9 +105,9 @@ func (k *Keeper) of(key ChainKey) *keptChain {
 	return c
 }
 
-// logFault logs a fault of the store, once until the store works again: when a database
-// is away all chains meet the same one. A chain that goes on failing alone is not
-// repeated.
+// logFault logs a fault of the store, once until the store works again: while a
+// database cannot be reached, all chains meet the same fault. A fault of one chain
+// alone is logged once too.
 func (k *Keeper) logFault(key ChainKey, what string, err error) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -137,8 +136,8 @@ func (k *Keeper) logFault(key ChainKey, what string, err error) {
 // errLockedElsewhere says that another process holds a chain's lock.
 var errLockedElsewhere = errors.New("another process holds it")
 
-// Lock implements ChainStore. When the store cannot lock for another reason than ctx,
-// the chain is exclusive within this process only, unless RequireLocks was called.
+// Lock implements ChainStore. If the store cannot lock for another reason than ctx, the
+// chain is locked within this process only, unless RequireLocks was called.
 func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -167,7 +166,7 @@ func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 		unlock = func() {}
 	}
 
-	_ = k.flush(ctx, key) // what stays unsaved was logged, and is tried again
+	_ = k.flush(ctx, key) // a failure was logged; the next call tries again
 
 	return sync.OnceFunc(func() {
 		unlock()
@@ -188,7 +187,7 @@ func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 
 	k.mu.Lock()
 
-	if k.chains[key] == nil && !ok { // of a tenant that has no chain nothing is kept
+	if k.chains[key] == nil && !ok { // nothing is kept of a tenant without a chain
 		k.mu.Unlock()
 		return Chain{}, false, err
 	}
@@ -252,8 +251,8 @@ func (c *keptChain) isNewerThan(stored Chain, ok bool) bool {
 	return stored.Version <= c.newest.Version
 }
 
-// Save implements ChainStore. An *UnsavedError says that the chain is kept in memory;
-// the log has it.
+// Save implements ChainStore. An *UnsavedError says that the chain is in memory only,
+// which was logged.
 func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
 	defer k.beginWrite(key)()
 
@@ -266,8 +265,8 @@ func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 	return k.write(ctx, key)
 }
 
-// Swap implements ChainStore. An *UnsavedError says that the chain is kept in memory
-// until the store works again; should another state be stored by then, that one wins.
+// Swap implements ChainStore. An *UnsavedError says that the chain is in memory only
+// until the store works again. If another state is stored by then, that one wins.
 func (k *Keeper) Swap(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
 	defer k.beginWrite(key)()
 
@@ -303,7 +302,8 @@ func (k *Keeper) Swap(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 	return err
 }
 
-// beginWrite waits until no other goroutine writes the chain; end lets the next one.
+// beginWrite waits until no other goroutine writes the chain. The caller calls end
+// after its write.
 func (k *Keeper) beginWrite(key ChainKey) (end func()) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -372,8 +372,8 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	return nil
 }
 
-// SeedSeen implements ChainStore. When the store cannot say, a chain in memory counts
-// as started with the seed: it must not be replaced on a guess.
+// SeedSeen implements ChainStore. If the store cannot be asked, a chain in memory
+// counts as started with the seed: it must not be replaced on a guess.
 func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, fingerprint [32]byte) (bool, error) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -394,8 +394,8 @@ func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, fingerprint [32]byt
 	return seen, err
 }
 
-// KeepAccess implements ChainStore. Nothing of it is kept in memory: a token that is
-// not kept costs one more redemption after a restart.
+// KeepAccess implements ChainStore. The Keeper keeps no access token in memory: one
+// that is not stored costs one more redemption after a restart.
 func (k *Keeper) KeepAccess(ctx context.Context, at AccessKey, a Access) error {
 	return k.store.KeepAccess(ctx, at, a)
 }
@@ -404,18 +404,6 @@ func (k *Keeper) KeepAccess(ctx context.Context, at AccessKey, a Access) error {
 func (k *Keeper) KeptAccess(ctx context.Context, at AccessKey) (a Access, ok bool, err error) {
 	return k.store.KeptAccess(ctx, at)
 }
-
-// Pending reports whether something of a chain is in memory only.
-func (k *Keeper) Pending(key ChainKey) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-
-	c, ok := k.chains[key]
-
-	return ok && c.pending()
-}
-
-func (c *keptChain) pending() bool { return c.unsaved || len(c.unsavedSeeds) > 0 }
 
 // Busy reports whether a goroutine of this process uses a chain: a redemption may be
 // under way, whose answer holds the only good refresh token.
@@ -430,82 +418,4 @@ func (k *Keeper) Busy() bool {
 	}
 
 	return false
-}
-
-// flushTimeout bounds an attempt to write what is pending while nobody waits for it.
-const flushTimeout = 5 * time.Second
-
-// Flush tries to write all that is in memory only. It is called at every tick and
-// before the process ends. It leaves chains in use to their users. The error joins what
-// still cannot be written.
-func (k *Keeper) Flush(ctx context.Context) error {
-	var keys []ChainKey
-
-	k.mu.Lock()
-	for key, c := range k.chains {
-		if c.pending() {
-			keys = append(keys, key)
-		}
-	}
-	k.mu.Unlock()
-
-	var errs []error
-	for _, key := range keys {
-		errs = append(errs, k.flushKey(ctx, key))
-	}
-
-	return errors.Join(errs...)
-}
-
-// flushKey writes one pending chain, unless it is in use.
-func (k *Keeper) flushKey(ctx context.Context, key ChainKey) error {
-	k.mu.Lock()
-	c := k.of(key)
-	k.mu.Unlock()
-
-	select {
-	case c.inUse <- struct{}{}:
-	default:
-		return nil
-	}
-
-	defer func() { <-c.inUse }()
-
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
-
-	unlock, err := k.store.Lock(ctx, key)
-	if err != nil {
-		return &UnsavedError{err}
-	}
-	defer unlock()
-
-	return k.flush(ctx, key)
-}
-
-// flush writes what is pending. The caller holds the chain's lock. What another process
-// wrote meanwhile stays, but the seeds that are not stored yet are added: without them
-// the chain would start again with an old seed after a restart.
-func (k *Keeper) flush(ctx context.Context, key ChainKey) error {
-	if !k.Pending(key) {
-		return nil
-	}
-
-	_, stored, err := k.Load(ctx, key)
-	if err != nil {
-		return &UnsavedError{err}
-	}
-
-	if !stored { // a person removed the chain, and its seeds with it
-		k.mu.Lock()
-		defer k.mu.Unlock()
-
-		k.of(key).unsavedSeeds = nil
-
-		return nil
-	}
-
-	defer k.beginWrite(key)()
-
-	return k.write(ctx, key)
 }

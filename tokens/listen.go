@@ -31,16 +31,16 @@ type Callback struct {
 	// pageTimeout is how long a page waits for the code to be redeemed.
 	pageTimeout time.Duration
 	result      chan redirected
-	// reported is closed once ending says how the sign-in ended.
+	// reported is closed when ending is set.
 	reported chan struct{}
 
-	mu       sync.Mutex
-	state    string // what is expected; empty: nothing
-	answered bool   // the answer has come
-	ending   *page  // how the sign-in ended
+	mu       sync.Mutex // guards the fields below
+	state    string     // the expected state; empty: none yet
+	answered bool       // the answer has come
+	ending   *page      // says how the sign-in ended
 }
 
-// page is what the browser is shown. Its texts are escaped when it is written.
+// page is what the browser shows. Its texts are escaped when it is written.
 type page struct {
 	status      int
 	title, text string
@@ -174,7 +174,7 @@ func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) 
 	}
 
 	select {
-	case r := <-c.result: // it came in time, although the process has been slow to look
+	case r := <-c.result: // it came in time, but this goroutine was late
 		return r.code, r.err
 	default:
 		return secret.Text{}, ctx.Err()
@@ -270,8 +270,8 @@ func (c *Callback) outcome(ctx context.Context) page {
 	}
 }
 
-// accept decides whether r is the answer, and returns the page to show; wait says to
-// show the outcome instead. The page shows nothing of the request.
+// accept decides whether r is the answer, and returns the page to show. If wait is
+// true, the outcome is shown instead. The page shows nothing of the request.
 func (c *Callback) accept(r *http.Request) (p page, wait bool) {
 	if r.Method != http.MethodGet {
 		return page{http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."}, false

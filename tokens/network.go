@@ -8,7 +8,7 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// Remedies of what stands between us and the sign-in service.
+// Remedies for faults between us and the sign-in service.
 const (
 	checkNetwork  = "check the network, the firewall and proxy"
 	checkLogin    = "check login_url and proxy"
@@ -16,8 +16,8 @@ const (
 	inspectingCA  = "if a proxy inspects TLS, give its CA in ca_file"
 )
 
-// networkFaults are the texts for each kind of failure: what stands before and behind
-// the host's name, and the remedy.
+// networkFaults are the texts for each kind of failure: the words before and behind the
+// host's name, and the remedy.
 var networkFaults = map[netfault.Kind]struct{ before, behind, remedy string }{
 	netfault.Proxy:       {"there is no way through the proxy to ", "", "check proxy (or HTTPS_PROXY)"},
 	netfault.ProxySignIn: {"the proxy on the way to ", " asks for a user and a password", proxyPassword},
@@ -60,7 +60,7 @@ func networkError(err error, host string) *Error {
 	return newError(reason, advice.TryAgain, text.before+host+text.behind, text.remedy, fault.Err)
 }
 
-// unexpected explains an answer that is not the sign-in service's JSON: a page of a
+// unexpected explains an answer that is not JSON of the sign-in service: a page of a
 // gateway or proxy, or a part of an answer.
 func (w *wire) unexpected() *Error {
 	host := w.host

@@ -19,8 +19,8 @@ const maxPasted = 64 << 10
 // and blanks that a terminal or a mail put in, and quotes and angle brackets around it.
 //
 // state is empty for a code alone. An address without a state was cut off, and so may
-// be its code: that is an error. An address that carries a refusal (`error=`) gives an
-// *Error with its explanation, and its state.
+// be its code: that is an error. For an address with a refusal (`error=`) it returns an
+// *Error that explains the refusal, and the state.
 func ParsePasted(text string) (code secret.Text, state string, err error) {
 	text, err = cleanPasted(text)
 	if err != nil {
@@ -108,8 +108,8 @@ func checkCode(code secret.Text) error {
 	return nil
 }
 
-// pastedForm returns the parameters of an address or of a query alone; false when the
-// text is neither.
+// pastedForm returns the parameters of an address, or of a query alone. It returns
+// false if the text is neither.
 func pastedForm(text string) (url.Values, bool) {
 	parts := []string{text}
 	if strings.Contains(text, "://") || strings.ContainsAny(text, "?#") {

@@ -22,8 +22,8 @@ var retryPauses = [...]time.Duration{time.Second, 3 * time.Second}
 // live: its answer may hold the only good refresh token.
 const GraceTime = 3 * time.Second
 
-// lockTimeout bounds the wait for a chain that somebody else redeems: a process that
-// was stopped while it holds the lock would make us wait for ever.
+// lockTimeout bounds the wait for a chain that somebody else redeems: for a process
+// that was stopped while it holds the lock we would wait for ever.
 const lockTimeout = 30 * time.Second
 
 // saveTimeout bounds the writing of a new refresh token, which no caller can cancel.
@@ -33,7 +33,7 @@ const saveTimeout = 15 * time.Second
 // chain belongs to. It lives while the chain is locked.
 type redemption struct {
 	source *Source
-	// client redeems.
+	// client sends the requests.
 	client Client
 	// deadline is when no further try begins.
 	deadline time.Time
@@ -312,9 +312,9 @@ func (r *redemption) tenantName() string {
 	return cmp.Or(r.source.tenantName, r.chain.TenantName)
 }
 
-// save stores a state that follows r.chain, and reports whether another one was stored
-// meanwhile, which stays. The Keeper reports a store that fails, and tries again; the
-// token is good and is used meanwhile.
+// save stores a state that follows r.chain, and reads it back. It reports whether
+// another state was stored meanwhile, which then stays. If the store fails, the Keeper
+// logs that and tries again; the token is good and is used meanwhile.
 func (r *redemption) save(ctx context.Context, next Chain, seeds ...[32]byte) (overtaken bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
@@ -326,8 +326,8 @@ func (r *redemption) save(ctx context.Context, next Chain, seeds ...[32]byte) (o
 	err := k.Swap(ctx, key, next, seeds...)
 	overtaken = errors.Is(err, ErrOvertaken)
 
-	// The seed began a chain all the same: it must not begin another one after a
-	// restart.
+	// Even if the state was overtaken, the seed has started a chain. It is recorded, so
+	// that it does not start another one after a restart.
 	for range 3 {
 		chain, stored, loadErr := k.Load(ctx, key)
 		if loadErr != nil {
@@ -347,7 +347,7 @@ func (r *redemption) save(ctx context.Context, next Chain, seeds ...[32]byte) (o
 	return overtaken
 }
 
-// storeError returns the error for a store that failed, or ctx's if that has ended.
+// storeError returns the error for a store that failed, or that of ctx if it has ended.
 func storeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -366,7 +366,7 @@ func storeError(ctx context.Context, err error) error {
 	)
 }
 
-// withGrace returns a context that ends a while after ctx does.
+// withGrace returns a context that ends a grace time after ctx does.
 func withGrace(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {

@@ -8,8 +8,8 @@ import (
 )
 
 // Refusal is what the sign-in service said when it refused a request. A ChainStore
-// keeps the one by which a refresh token was declared dead, so that it can be explained
-// later in the same words. The zero Refusal says nothing: the token lives.
+// keeps the refusal with which a refresh token was declared dead, so that it can be
+// explained later in the same words. The zero Refusal stands for none: the token lives.
 type Refusal struct {
 	// AADSTS are Microsoft's numbers, in the order of the answer.
 	AADSTS []int
@@ -35,15 +35,14 @@ type storedRefusal struct {
 // some 600.
 const maxRefusal = 4096
 
-// IsZero reports whether the refusal has no code. One without a code never ends a
+// IsZero reports whether the refusal has no code. A refusal without a code never ends a
 // token.
 func (r Refusal) IsZero() bool { return len(r.AADSTS) == 0 }
 
-// Code returns the AADSTS number that decides; 0 where there is none.
+// Code returns the AADSTS number that decides, or 0 if there is none.
 func (r Refusal) Code() int { return r.Explain(App{}).Code }
 
-// String returns the code that decides, such as "AADSTS700082"; nothing where there is
-// none.
+// String returns the code that decides, such as "AADSTS700082", or "" if there is none.
 func (r Refusal) String() string {
 	if r.IsZero() {
 		return ""
@@ -67,9 +66,10 @@ func (r Refusal) MarshalText() ([]byte, error) {
 // UnmarshalText reads what MarshalText wrote, and the bare codes ("AADSTS700082") of
 // older versions.
 //
-// A refusal that does not end a token by the rules of this version is read as none, so
-// that the token is tried again: older versions ended tokens by codes that they did not
-// know. Text that cannot be read counts as none too. There is never an error.
+// A refusal that does not end a token by the rules of this version is read as the zero
+// Refusal, so that the token is tried again: older versions ended tokens for codes that
+// they did not know. So is text that cannot be read. UnmarshalText never returns an
+// error.
 func (r *Refusal) UnmarshalText(text []byte) error {
 	*r = Refusal{}
 
@@ -90,8 +90,7 @@ func (r *Refusal) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checked returns what may be printed of a stored text: known names and ids only, as of
-// an answer.
+// checked returns what may be printed of a stored text: known names and ids only.
 func (s storedRefusal) checked() Refusal {
 	r := Refusal{TraceID: printableID(s.TraceID), CorrelationID: printableID(s.CorrelationID)}
 

@@ -24,7 +24,7 @@ type answer struct {
 	scope                    string
 	life                     time.Duration // 0: not said
 
-	// of a device authorization (RFC 8628 section 3.2)
+	// The answer to a device authorization (RFC 8628 section 3.2).
 	deviceCode   secret.Text
 	userCode     string
 	verification string
@@ -35,14 +35,14 @@ type answer struct {
 	refusal Refusal
 }
 
-// maxLife bounds what is believed of a token's or a device code's life; the longest
-// that Entra issues are 28 hours.
+// maxLife is the longest life of a token or device code that is believed. Those that
+// Entra issues live for 28 hours at most.
 const maxLife = 7 * 24 * time.Hour
 
 var errNotJSON = errors.New("the answer is not a JSON object")
 
-// parseAnswer reads the body of an answer of the token and device endpoints. now serves
-// answers with an absolute expiry only.
+// parseAnswer reads the body of an answer of the token and device endpoints. now is
+// used only for an answer with an absolute expiry.
 func parseAnswer(body []byte, now time.Time) (answer, error) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
 
@@ -101,7 +101,7 @@ var (
 	correlationID = regexp.MustCompile(`(?i)correlation id:\s*([0-9a-f-]{8,64})`)
 )
 
-// maxCodes is how many AADSTS numbers of one answer are looked at.
+// maxCodes is how many AADSTS numbers of one answer are read.
 const maxCodes = 16
 
 // unknownError stands for an error name that nobody documents.
@@ -169,7 +169,7 @@ func (a *answer) scrub(holdsSecret func(string) bool) {
 func parseRefusal(name, suberror, description string, codes json.RawMessage) Refusal {
 	var r Refusal
 
-	// Any name but the known ones may be what we sent.
+	// An unknown name may repeat something that we sent.
 	switch {
 	case knownOAuth(name):
 		r.OAuth = name

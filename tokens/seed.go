@@ -38,7 +38,7 @@ func (s *Source) seed() (secret.Text, error) {
 	return t, nil
 }
 
-// newSeed returns the seed if it never started this chain; zero otherwise.
+// newSeed returns the seed if it has never started this chain, and zero otherwise.
 func (s *Source) newSeed(ctx context.Context) (secret.Text, error) {
 	seed, err := s.seed()
 	if err != nil || seed.IsZero() {
@@ -125,7 +125,7 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 	}
 
 	r.save(ctx, first, seed.Fingerprint())
-	r.source.log.Info("a chain of refresh tokens begins with the configured one")
+	r.source.log.Info("a chain of refresh tokens starts with the configured one")
 
 	got.Access.SignedIn = first.Obtained
 
@@ -133,9 +133,9 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 }
 
 // advanceDespite redeems the stored chain although there is a new seed, which the
-// service refused. The seed may be half written, or of somebody who is not let in: that
-// is no reason to stop a living chain, nor to forget the seed. One line for each seed
-// says so.
+// service refused. The seed may be half written, or belong to somebody without access:
+// that is no reason to stop a living chain, nor to forget the seed. It is logged once
+// for each seed.
 func (r *redemption) advanceDespite(ctx context.Context, seed secret.Text, refused *Error) (Access, error) {
 	a, err := r.advance(ctx)
 
@@ -144,13 +144,14 @@ func (r *redemption) advanceDespite(ctx context.Context, seed secret.Text, refus
 		return Access{}, refused // a person has to replace the seed anyway
 	}
 
-	if err == nil && r.source.keeper.refusedSeed(r.source.key, seed) {
+	if err == nil && r.source.keeper.seedRefusalIsNews(r.source.key, seed) {
 		r.source.warnOfSeed(refused)
 	}
 
 	return a, err
 }
 
+// warnOfSeed logs that the configured refresh token was refused.
 func (s *Source) warnOfSeed(refused *Error) {
 	s.log.Warn("the newly configured refresh token is refused, the stored one stays in use: " + refused.Error())
 }

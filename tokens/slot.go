@@ -14,22 +14,22 @@ type slot struct {
 
 	mu     sync.Mutex // guards the fields below
 	access Access
-	// renewNotBefore is when a renewal is tried again that failed early, while the
-	// token still served.
+	// renewNotBefore is when a renewal is tried again that failed while the token was
+	// still good.
 	renewNotBefore time.Time
-	// looked says that the store was asked for a token that an earlier run kept.
-	looked bool
+	// storeAsked says that the store was asked for a token of an earlier run.
+	storeAsked bool
 	// refused is the last refusal of a customer, with what it depended on.
 	refused *refusedWith
-	// checked is when home, asked because of this customer's refusal, said that the
-	// sign-in lives.
+	// checked is when home, asked because of this customer's refusal, last said that
+	// the sign-in is alive.
 	checked time.Time
-	// keepFailed says that the log has it that the store keeps no access token.
+	// keepFailed says that a failure of the store to keep the token was logged.
 	keepFailed bool
 }
 
-// refusedWith is a refusal, when it came, and what has to change before another answer
-// can be expected.
+// refusedWith is a refusal, when it came, and what it depended on: until some of that
+// changes, the answer will be the same.
 type refusedWith struct {
 	err  *Error
 	at   time.Time
@@ -89,7 +89,7 @@ func (l *slot) put(a Access) {
 	l.refused = nil
 }
 
-// postpone lets the token serve without a renewal until a time.
+// postpone lets the token be used without a renewal until a time.
 func (l *slot) postpone(until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,19 +108,21 @@ func (l *slot) drop(a Access) {
 	}
 }
 
-// look reports, once, that the store has not been asked for a kept token yet.
-func (l *slot) look() bool {
+// askStoreOnce reports whether the store is to be asked for a token of an earlier run:
+// true for the first call only.
+func (l *slot) askStoreOnce() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	first := !l.looked
-	l.looked = true
+	first := !l.storeAsked
+	l.storeAsked = true
 
 	return first
 }
 
-// failsAnew reports, once, that the store keeps no access token.
-func (l *slot) failsAnew() bool {
+// logKeepFailure reports whether a failure of the store to keep the token is to be
+// logged: true for the first call only.
+func (l *slot) logKeepFailure() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
@@ -130,7 +132,7 @@ func (l *slot) failsAnew() bool {
 	return first
 }
 
-// check notes that home was asked because of this customer.
+// check records that home was asked because of this customer.
 func (l *slot) check(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -43,10 +43,11 @@ type SourceConfig struct {
 	TenantName string
 	// OnSkew, if set, is called with the service's clock and ours at that moment.
 	OnSkew func(serverDate, at time.Time)
-	// Redemptions spreads those of the process; nil: of the Keeper.
+	// Redemptions spreads the redemptions of the process; nil: those of the Keeper.
 	Redemptions *Redemptions
-	// HomeResource is what the provider's own tenant (App.Home) is asked for when
-	// nobody needs a certain token: Microsoft Graph. Required with App.Home.
+	// HomeResource is the resource that the provider's own tenant (App.Home) is asked
+	// for when a redemption there is needed for its own sake: Microsoft Graph. It is
+	// required with App.Home.
 	HomeResource string
 }
 
@@ -60,18 +61,18 @@ type Source struct {
 	homeClient *Client
 	keeper     *Keeper
 	key        ChainKey
-	// redemptions spreads those of the chain; nil without a keeper.
+	// redemptions spreads the redemptions of the chain; nil without a keeper.
 	redemptions *Redemptions
 	configured  grant.Grant
 	configSeed  func() (secret.Text, error) // SourceConfig.Seed
 	tenantName  string
-	// slot has the access token. With App.Home other sources may have the same.
+	// slot holds the access token. With App.Home other sources may share it.
 	slot *slot
 
-	mu          sync.Mutex
+	mu          sync.Mutex // guards the fields below, but lastSeen
 	grant       grant.Grant
 	grantReason string // why it is this grant; empty: not decided yet
-	// warnedOfSecret says that a line tells of a refused secret already.
+	// warnedOfSecret says that a refused secret was logged.
 	warnedOfSecret bool
 	// failedWith is what the last sign-in depended on, if it failed.
 	failedWith *dependencies
@@ -81,7 +82,7 @@ type Source struct {
 	lastSeen *chainState
 }
 
-// NewSource returns a Source. It checks cfg only: it sends and reads nothing.
+// NewSource returns a Source. It checks cfg, but sends and reads nothing.
 func NewSource(cfg SourceConfig) (*Source, error) {
 	if err := cfg.App.validate(); err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	return s, nil
 }
 
-// share sets what the source has in common with others.
+// share sets what the source shares with others: redemptions, slot and home client.
 func (s *Source) share(redemptions *Redemptions, homeResource string) {
 	s.homeClient = &s.client
 
@@ -162,7 +163,7 @@ func (s *Source) share(redemptions *Redemptions, homeResource string) {
 	s.homeClient = &home
 }
 
-// tenantKey returns the source's tenant as keys have it.
+// tenantKey returns the source's tenant in lower case, as in a key.
 func (s *Source) tenantKey() string { return strings.ToLower(s.client.App.TenantID) }
 
 // renewFrom returns when the token is due for renewal.
@@ -170,8 +171,8 @@ func (a Access) renewFrom() time.Time {
 	return a.Expiry.Add(-min(5*time.Minute, a.Expiry.Sub(a.Obtained)/5))
 }
 
-// Token returns an access token that serves for some time still. It signs in when there
-// is none. Its errors are *Error, or ctx's.
+// Token returns an access token that is good for some time still. It signs in if there
+// is none. Its errors are *Error, or that of ctx.
 func (s *Source) Token(ctx context.Context) (Access, error) {
 	if s.client.App.Home != "" {
 		s.rotateIfDue(ctx)
@@ -205,7 +206,7 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 		return a, nil
 	}
 
-	// Neither an outage nor a secret that is being replaced ends a token that serves.
+	// An outage, or a secret that is being replaced, is no reason to drop a good token.
 	var e *Error
 	if old, ok := s.slot.valid(s.client.now()); ok && errors.As(err, &e) && (e.goesAway() || isRefusedCredential(err)) {
 		s.slot.postpone(s.client.now().Add(max(e.RetryAfter, 30*time.Second)))
@@ -217,11 +218,11 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	return Access{}, err
 }
 
-// goesAway reports whether a sign-in may succeed later without anybody's doing anything.
+// goesAway reports whether a sign-in may succeed later although nobody does anything.
 func (e *Error) goesAway() bool { return e.Fate == advice.TryAgain || e.Reason == advice.Throttled }
 
-// Refresh signs in now, whatever token is at hand: for a person who wants to see what
-// the service answers.
+// Refresh signs in now, even if there is a good token. It is for a person who wants to
+// see what the service answers.
 func (s *Source) Refresh(ctx context.Context) (Access, error) {
 	if err := s.slot.take(ctx); err != nil {
 		return Access{}, err
@@ -244,8 +245,8 @@ func (s *Source) flush(ctx context.Context) {
 // that was renewed meanwhile stays.
 func (s *Source) Invalidate(a Access) { s.slot.drop(a) }
 
-// signIn gets a new access token; anew: even if an earlier run kept one. The caller has
-// the slot's turn.
+// signIn returns a new access token; if anew is true, even though an earlier run stored
+// one. The caller has the slot's turn.
 func (s *Source) signIn(ctx context.Context, anew bool) (Access, error) {
 	before := s.dependencies(ctx)
 	s.lastSeen = nil
@@ -290,7 +291,7 @@ func (s *Source) warnOfSecret(err error) {
 	s.mu.Unlock()
 
 	if !warned {
-		s.log.Warn("the configured client secret or certificate is refused; what was accepted before serves " +
+		s.log.Warn("the configured client secret or certificate is refused; the one accepted before is used " +
 			"for the moment: " + err.Error())
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Decide decides the grant once, and returns it with the reason: refresh token if one
-// is configured or stored, or if there is nothing else; otherwise client credentials. A
-// dead chain counts as stored: auto does not fall back to what the customer did not
-// choose.
+// Decide chooses the grant at its first call, and returns it with the reason: refresh
+// token if one is configured or stored, or if there is nothing else; otherwise client
+// credentials. A dead chain counts as stored: auto does not fall back to what the
+// customer did not choose.
 func (s *Source) Decide(ctx context.Context) (grant.Grant, string, error) {
 	if chosen, reason := s.decided(); reason != "" {
 		return chosen, reason, nil
@@ -126,9 +126,9 @@ type dependencies struct {
 	chain            chainState
 }
 
-// chainState tells one state of a stored chain from another. Where customers are reached
-// with the chain, only another sign-in or its end is another state: that it was rotated
-// changes nothing for a customer that refuses.
+// chainState identifies a state of a stored chain. Where customers are reached with the
+// chain, only a new sign-in or its end makes a new state: a rotation changes nothing
+// for a customer that refuses.
 type chainState struct {
 	version int64
 	stored  bool
@@ -149,7 +149,7 @@ func (s *Source) stateOf(c Chain, stored bool) *chainState {
 	return &state
 }
 
-// dependencies returns the present state. What cannot be read counts as a state too.
+// dependencies returns the present dependencies. Those that cannot be read are zero.
 func (s *Source) dependencies(ctx context.Context) dependencies {
 	var d dependencies
 	if c := s.client.App.Credential; c != nil {

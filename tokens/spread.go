@@ -10,14 +10,14 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// perSecond is how many redemptions of one chain a sign-in service may get in any second.
-// Nobody publishes a limit; far more than this was seen to be taken for a loop
-// (AADSTS50196), which shuts the application out for all customers.
+// perSecond is how many redemptions of one chain are sent to a sign-in service in any
+// second. No limit is published, but far more than this was taken for a loop
+// (AADSTS50196), which locks the application out for all customers.
 const perSecond = 5
 
-// How long a place stays taken. When the answer is there the request has arrived, so that
-// from then on a second has to pass. A request whose answer does not come has arrived
-// too, some time after it was written.
+// How long a place stays taken. Once the answer is there, the request has certainly
+// arrived: a second has to pass from then on. A request without an answer has arrived
+// some time after it was written.
 const (
 	afterAnswer = time.Second
 	afterWrite  = 3 * time.Second
@@ -31,7 +31,7 @@ type Redemptions struct {
 	chains map[ChainKey]*spread
 }
 
-// of returns what spreads the redemptions of a chain.
+// of returns the places for the redemptions of a chain.
 func (r *Redemptions) of(key ChainKey) *spread {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,13 +50,14 @@ func (r *Redemptions) of(key ChainKey) *spread {
 	return s
 }
 
-// spread gives out the places of one chain.
+// spread gives out the places for the redemptions of one chain.
 type spread struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards the fields below
 	free int
-	// waiting are served in this order; a closed channel is a place that was given.
+	// waiting are those who wait for a place, in order. Closing a channel gives the
+	// place to who waits on it.
 	waiting []chan struct{}
-	// urgent is how many of the first ones are urgent.
+	// urgent is how many of the first in waiting are urgent.
 	urgent int
 
 	// stopped is the refusal after which nothing is sent until a time.
@@ -68,12 +69,12 @@ type spread struct {
 type urgency int
 
 const (
-	// usual waits behind all that came before.
+	// usual waits behind everybody who came before.
 	usual urgency = iota
-	// urgent waits behind other urgent ones only: the chain's own tenant, whose lock is
-	// held meanwhile.
+	// urgent waits behind other urgent ones only. It is for the chain's own tenant: the
+	// chain's lock is held meanwhile.
 	urgent
-	// yielding does not wait: it has been refused lately, and others have not.
+	// yielding does not wait but gives up: others, who were not refused lately, go first.
 	yielding
 )
 
@@ -83,7 +84,7 @@ type place struct {
 	release func()
 }
 
-// enter waits for a place. ok is false for a yielding one that would have to wait.
+// enter waits for a place. ok is false if how is yielding and no place is free.
 func (s *spread) enter(ctx context.Context, how urgency) (p *place, ok bool, err error) {
 	s.mu.Lock()
 
@@ -122,13 +123,13 @@ func (s *spread) enter(ctx context.Context, how urgency) (p *place, ok bool, err
 	if i := slices.Index(s.waiting, given); i >= 0 {
 		s.remove(i)
 	} else {
-		s.giveBack() // it was given at the same moment
+		s.giveBack() // a place was given at the same moment
 	}
 
 	return nil, false, ctx.Err()
 }
 
-// remove takes one out of the queue. The caller holds s.mu.
+// remove removes the waiting one at index i. The caller holds s.mu.
 func (s *spread) remove(i int) {
 	if i < s.urgent {
 		s.urgent--
@@ -163,13 +164,14 @@ func (s *spread) taken() *place {
 	}
 }
 
-// written says that the request has been sent.
+// written is called when the request has been sent.
 func (p *place) written() { time.AfterFunc(afterWrite, p.release) }
 
-// answered says that the request is over.
+// answered is called when the request is over.
 func (p *place) answered() { time.AfterFunc(afterAnswer, p.release) }
 
-// stop lets nothing be sent for a time: the service has seen too many requests.
+// stop makes sure that nothing is sent for the time that e asks for: the service has
+// seen too many requests.
 func (s *spread) stop(e *Error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,7 +199,8 @@ func (s *spread) refuse(now time.Time) *Error {
 // loopCode is the code of "request loop detected", which is about the whole chain.
 const loopCode = 50196
 
-// errYielded says that a redemption that was refused lately gave way to others.
+// errYielded says that a redemption did not wait, since it was refused lately and
+// others go first.
 var errYielded = errors.New("tokens: no place at this moment")
 
 // send makes one redemption when the chain has a place for it. It asks for the refresh

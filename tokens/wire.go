@@ -35,7 +35,7 @@ type wire struct {
 	base http.RoundTripper
 	app  App
 	now  func() time.Time
-	skew func(server, at time.Time)
+	skew func(server, at time.Time) // Client.OnSkew
 	host string
 	// timeout is how long a request may go without a byte arriving.
 	timeout time.Duration
@@ -54,8 +54,8 @@ type wire struct {
 type exchange struct {
 	secrets   []string // of the form that was sent; none may be printed when it comes back
 	requestID string
-	// written says that the request went out whole. The transport may set it even after
-	// it gave up.
+	// written says that the request was sent whole. The transport may set it even after
+	// it has given up.
 	written *atomic.Bool
 
 	status int // 0: no answer
@@ -109,7 +109,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.libraryAnswer(res)
 }
 
-// fail notes why the exchange failed.
+// fail records why the exchange failed, and returns it.
 func (w *wire) fail(fault *Error) *Error {
 	fault.RetryAfter = w.retryAfter()
 	fault.Refusal.CorrelationID = w.requestID
@@ -118,8 +118,8 @@ func (w *wire) fail(fault *Error) *Error {
 	return fault
 }
 
-// read takes in the body of an answer. It returns the fault of one that is not the
-// sign-in service's.
+// read reads the body of an answer. It returns a fault if the answer is not from the
+// sign-in service.
 func (w *wire) read(body []byte, start time.Time) *Error {
 	if len(body) > maxBody {
 		fault := w.unexpected()
@@ -147,8 +147,8 @@ func (w *wire) read(body []byte, start time.Time) *Error {
 	return nil
 }
 
-// rewrite returns the request with what the library left out. The library always posts
-// a form.
+// rewrite returns the request with everything that the library leaves out. The library
+// always posts a form.
 func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	old, err := io.ReadAll(req.Body)
 	req.Body.Close()
@@ -284,8 +284,8 @@ func (w *wire) refused() *Error {
 	return e
 }
 
-// unusable returns the Error for a success that cannot be used. problem replaces the
-// usual one unless it is empty.
+// unusable returns the Error for a successful answer that cannot be used. problem,
+// unless it is empty, replaces the usual text.
 func (w *wire) unusable(problem string) *Error {
 	e := w.unexpected()
 	e.Problem = cmp.Or(problem, e.Problem)
@@ -379,14 +379,14 @@ func (w *wire) incomplete(ctx context.Context, err error, lost bool) *Error {
 	return e
 }
 
-// Reasons why we gave a request up ourselves.
+// Reasons for giving a request up ourselves.
 var (
 	errSilent = errors.New("too few bytes arrived in time")
 	errSlow   = errors.New("the answer takes too long")
 )
 
-// leastBytes is how much of an unfinished answer has to arrive within Client.Timeout:
-// less counts as nothing.
+// leastBytes is how much of an unfinished answer has to arrive within Client.Timeout.
+// Less counts as nothing.
 const leastBytes = 1 << 10
 
 // wholeTimeout returns how long a whole request may take whose answer keeps coming. An

@@ -13,11 +13,11 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// TestChainStore holds a ChainStore against what package tokens relies on. open gives the
-// same store each time within a subtest's keys: a persistent store may open its file anew
-// (and close it with t.Cleanup), which then also shows that what was saved is there for
-// another holder. Every subtest uses keys of its own, so open may always return one
-// shared store.
+// TestChainStore tests that a ChainStore does what package tokens relies on. open
+// returns the same store each time. A persistent store may open its file anew (and
+// close it with t.Cleanup); the test then also shows that another holder finds what was
+// saved. Every subtest uses keys of its own, so open may always return one shared
+// store.
 func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 	for _, test := range []struct {
 		promise string
@@ -328,7 +328,7 @@ func lockWaitEnds(t *testing.T, open func() tokens.ChainStore) {
 			second()
 		}
 
-		t.Errorf("Lock of a held chain gave %v, want the context's error", err)
+		t.Errorf("Lock of a held chain returned %v, want the context's error", err)
 	}
 
 	unlock()

@@ -9,24 +9,24 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Tamperer is a ChainStore that encrypts, in the hands of somebody who can write what it
-// keeps but has no key. Rows are whatever the store keeps of a chain, with correct
-// checksums.
+// Tamperer lets a test play somebody who can write the files or tables of a ChainStore
+// that encrypts, but has no key. A row is whatever the store keeps of a chain, with
+// correct checksums.
 type Tamperer interface {
 	// Open opens the store with a key, or without one for nil. What was opened before is
 	// closed.
 	Open(key []byte) tokens.ChainStore
 	// Row returns what is kept of a chain; nil if nothing is.
 	Row(key tokens.ChainKey) any
-	// Put keeps row for a chain, in place of what is there; a nil row removes it. The
+	// Put writes row for a chain, in place of what is there; a nil row removes it. The
 	// store may be open.
 	Put(key tokens.ChainKey, row any)
-	// Rekey encrypts everything with a key, by the store's own means, and takes what is
-	// there as good.
+	// Rekey encrypts everything with another key, by the store's own means. It accepts
+	// what is there without a check.
 	Rekey(to []byte) error
 }
 
-// TestSealedStore holds a ChainStore that encrypts against what is promised of key_file:
+// TestSealedStore tests that a ChainStore that encrypts keeps the promise of key_file:
 // whoever can write the store without the key can make it unusable, but cannot make it
 // use a token that is not the newest. fresh returns an empty store.
 func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
@@ -39,7 +39,7 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 		{"what is not encrypted is refused with a key, except to encrypt it", plainIsRefused},
 		{"without the key, or with another, nothing is read or written", wrongKey},
 		{"after a new key the rows of the old one are refused", oldRowsAreRefused},
-		{"encrypting again takes what is there as good", rekeyAccepts},
+		{"encrypting again accepts what is there", rekeyAccepts},
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.run(t, fresh) })
 	}
@@ -50,9 +50,9 @@ var (
 	contoso, fabrikam = chainKey("contoso"), chainKey("fabrikam")
 )
 
-// grown returns a store with two chains, each saved three times, and the first and
-// second row of contoso.
-func grown(t *testing.T, fresh func(*testing.T) Tamperer, key []byte) (s Tamperer, first, second any) {
+// savedThrice returns a store with two chains, each saved three times, and the first
+// and second row of contoso.
+func savedThrice(t *testing.T, fresh func(*testing.T) Tamperer, key []byte) (s Tamperer, first, second any) {
 	s = fresh(t)
 
 	chains := s.Open(key)
@@ -88,7 +88,7 @@ func foreignRow(t *testing.T, fresh func(*testing.T) Tamperer) {
 	} {
 		for when, reopen := range map[string]bool{"while it is open": false, "while it is closed": true} {
 			t.Run(name+", put there "+when, func(t *testing.T) {
-				s, first, second := grown(t, fresh, key)
+				s, first, second := savedThrice(t, fresh, key)
 				chains := s.Open(key)
 				expect(t, chains, contoso, "contoso-third")
 				tamper(t, s, first, second)
@@ -109,7 +109,7 @@ func foreignRow(t *testing.T, fresh func(*testing.T) Tamperer) {
 }
 
 func plainIsRefused(t *testing.T, fresh func(*testing.T) Tamperer) {
-	s, _, _ := grown(t, fresh, nil)
+	s, _, _ := savedThrice(t, fresh, nil)
 
 	chains := s.Open(key)
 	if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
@@ -128,7 +128,7 @@ func plainIsRefused(t *testing.T, fresh func(*testing.T) Tamperer) {
 }
 
 func wrongKey(t *testing.T, fresh func(*testing.T) Tamperer) {
-	s, _, _ := grown(t, fresh, key)
+	s, _, _ := savedThrice(t, fresh, key)
 	for _, wrong := range [][]byte{nil, other} {
 		chains := s.Open(wrong)
 		if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
@@ -148,7 +148,7 @@ func wrongKey(t *testing.T, fresh func(*testing.T) Tamperer) {
 }
 
 func oldRowsAreRefused(t *testing.T, fresh func(*testing.T) Tamperer) {
-	s, _, _ := grown(t, fresh, key)
+	s, _, _ := savedThrice(t, fresh, key)
 	old := s.Row(contoso)
 	s.Open(key)
 
@@ -165,7 +165,7 @@ func oldRowsAreRefused(t *testing.T, fresh func(*testing.T) Tamperer) {
 }
 
 func rekeyAccepts(t *testing.T, fresh func(*testing.T) Tamperer) {
-	s, _, second := grown(t, fresh, key)
+	s, _, second := savedThrice(t, fresh, key)
 	s.Put(contoso, second)
 	s.Open(key)
 

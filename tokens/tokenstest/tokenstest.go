@@ -9,8 +9,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Store is a ChainStore in memory, for tests. Fail* let a test play a broken disk. Use
-// New; safe for concurrent use.
+// Store is a ChainStore in memory, for tests. Fail lets a test play a broken disk. Use
+// New to make one. It is safe for concurrent use.
 type Store struct {
 	mu    sync.Mutex
 	rows  map[tokens.ChainKey]tokens.Chain
@@ -133,8 +133,8 @@ func (s *Store) save(key tokens.ChainKey, c tokens.Chain, seeds [][32]byte) erro
 	return nil
 }
 
-// KeepAccess implements tokens.ChainStore. This store keeps access tokens as one that
-// encrypts.
+// KeepAccess implements tokens.ChainStore. This store keeps access tokens, as a store
+// that encrypts does.
 func (s *Store) KeepAccess(_ context.Context, at tokens.AccessKey, a tokens.Access) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
