@@ -106,8 +106,8 @@ func skipComma(b []byte, i int) int {
 	return i
 }
 
-// alike reports whether a key and a name are equal but for their case. If their lengths
-// differ, they can only be equal if the key has letters beyond ASCII, such as "ſ" for "s".
+// alike reports whether a key and a name are equal but for their case. If they differ in
+// length, they can only be equal if the key has letters beyond ASCII, as "ſ" for "s".
 func alike(key, name []byte) bool {
 	if len(key) < len(name) {
 		return false

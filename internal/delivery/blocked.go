@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/health"
 )
 
-// signs are what the sender shows to other goroutines. The times are nanoseconds since
-// 1970, 0 for not at all.
+// signs are the times that the sender shows to other goroutines, for Blocked. They are
+// in nanoseconds since 1970; 0 means that it is not so.
 type signs struct {
 	refused atomic.Int64 // since when everything is refused
 	paused  atomic.Int64 // since when the input is paused
@@ -17,21 +17,21 @@ type signs struct {
 }
 
 const (
-	// blockedAfter is how long nothing may be delivered before it is a blockage: a pause
-	// of a second is usual.
+	// blockedAfter is how long a pause or a refusal lasts before it is a blockage: a
+	// pause of a second is usual.
 	blockedAfter = 4 * time.Second
 	// silentAfter is the same for a collect callback that does not come.
 	silentAfter = 10 * time.Second
 )
 
-// Blockage is why Fluent Bit takes nothing.
+// Blockage says why and since when Fluent Bit accepts no events.
 type Blockage struct {
 	Since time.Time
 	health.Trouble
 }
 
-// Blocked returns what has kept Fluent Bit from taking anything for some seconds; ok is
-// false if nothing does, or if nothing is queued. It may be called from any goroutine.
+// Blocked returns why Fluent Bit has accepted no events for some seconds. ok is false if
+// it accepts them, or if nothing is queued. It may be called from any goroutine.
 func (s *Sender) Blocked(now time.Time) (b Blockage, ok bool) {
 	if s.outbox.Bytes() == 0 {
 		return Blockage{}, false

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// push puts a batch into the queue. Streams take turns, so that a backlog holds up
-// nobody: in each round a stream delivers one batch. The head of the queue stays where it
-// is, since it may be on its way to Fluent Bit. o.mu must be held.
+// push puts a batch into the queue; o.mu must be held. Streams take turns, so that the
+// backlog of one does not hold up the others: in each round a stream delivers one batch.
+// The head of the queue stays where it is, since it may be on its way to Fluent Bit.
 func (o *Outbox) push(b *Batch) {
 	b.round = max(b.stream.round+1, o.round)
 	b.stream.round = b.round
@@ -22,7 +22,7 @@ func (o *Outbox) push(b *Batch) {
 	o.queue = slices.Insert(o.queue, i, b)
 }
 
-// grow counts size bytes more of a stream; o.mu must be held.
+// grow adds size bytes to what is counted of a stream; o.mu must be held.
 func (o *Outbox) grow(s *Stream, size int) {
 	o.bytes += size
 	s.bytes += size
@@ -48,10 +48,11 @@ func (o *Outbox) put(s *Stream, event []byte) uint64 {
 	return s.added
 }
 
-// buffer returns where a batch begins. A stream that fills its batches gets a buffer of
-// the size of a batch, a used one if there is one: a backlog then neither copies its
-// events to make a buffer grow nor keeps the garbage collector busy. For all other
-// streams, of which there may be thousands, the buffer grows as needed.
+// buffer returns an empty buffer for a new batch whose first event has this size. A
+// stream that fills its batches gets a buffer of the size of a batch, if possible a used
+// one: a backlog then neither copies its events to make a buffer grow nor keeps the
+// garbage collector busy. For all other streams, of which there may be thousands, the
+// buffer is nil and grows as needed.
 func (o *Outbox) buffer(s *Stream, size int) []byte {
 	if !s.busy || size > MaxBatch {
 		return nil
@@ -78,8 +79,8 @@ func (o *Outbox) recycle(buf []byte) {
 	}
 }
 
-// shrink gives back the memory that a backlog needed. It is called by each tick that
-// finds nothing.
+// shrink frees the memory that a backlog needed. It is called by each tick that finds
+// nothing to deliver.
 func (o *Outbox) shrink() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

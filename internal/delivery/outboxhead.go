@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Release lets go of a batch that is out of the queue: Fluent Bit has it, or its owner
-// has committed it.
+// Release removes a batch that is out of the queue from what is counted: Fluent Bit has
+// it, or its owner has committed it.
 func (o *Outbox) Release(b *Batch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -19,10 +19,10 @@ func (o *Outbox) Release(b *Batch) {
 		o.recycle(b.events)
 	}
 
-	o.callNext()
+	o.wakeNext()
 }
 
-// uncount takes a batch that is released off what is counted; o.mu must be held.
+// uncount subtracts a batch from what is counted; o.mu must be held.
 func (o *Outbox) uncount(b *Batch) {
 	o.grow(b.stream, -len(b.events))
 	o.events -= int(b.last - b.first + 1)
@@ -55,7 +55,7 @@ func (o *Outbox) removeHead() {
 	defer o.mu.Unlock()
 
 	o.pop()
-	o.callNext()
+	o.wakeNext()
 }
 
 // pop takes the first batch out of the queue; o.mu must be held.
@@ -69,8 +69,8 @@ func (o *Outbox) pop() *Batch {
 }
 
 // splitHead takes the first batch out of the queue and returns its events, a batch each,
-// which still count as not delivered. They have memory of their own: one of them may stay
-// for long.
+// which still count as not delivered. Each has memory of its own, since one of them may
+// stay for long.
 func (o *Outbox) splitHead() []*Batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,7 +95,7 @@ func (o *Outbox) splitHead() []*Batch {
 	i := b.stream.find(b)
 	b.stream.undelivered = slices.Replace(b.stream.undelivered, i, i+1, pieces...)
 	o.recycle(b.events)
-	o.callNext()
+	o.wakeNext()
 
 	return pieces
 }
@@ -108,7 +108,7 @@ func (o *Outbox) alone(b *Batch) bool {
 	return len(o.queue) == 1 && b.first == b.last
 }
 
-// reject hands an event that is out of the queue to its owner.
+// reject passes an event that is out of the queue on to its owner.
 func (o *Outbox) reject(b *Batch) {
 	o.mu.Lock()
 	b.rejected = true

@@ -16,21 +16,22 @@ type Sender struct {
 
 	paused      bool
 	resumed     time.Time // when the last pause ended
-	suspects    []*Batch  // single events; first in line is what was tried least
+	suspects    []*Batch  // single events; the one that was tried longest ago comes first
 	returned    *Batch    // the batch that Next returned, until Copied
 	unconfirmed []unconfirmed
 
 	// faultUntil is set when an event is rejected. Until then a batch that is refused is
 	// split at once: the next event like that may be in it.
 	faultUntil time.Time
-	// headRefused is since when the head of the queue is refused; zero when a batch of
-	// the queue was accepted last.
+	// headRefused is the time since when the head of the queue is refused; zero when a
+	// batch of the queue was accepted last.
 	headRefused time.Time
 
 	// accepting says that something was accepted in the last tick that tried. The disk is
 	// not full then.
 	accepting bool
-	// allRefused is since when everything is refused; zero when something was accepted.
+	// allRefused is the time since when everything is refused; zero when something was
+	// accepted last.
 	allRefused time.Time
 	// nextTry is when the next attempt is due while more is refused than accepted, and
 	// backOff how long the wait for it is.
@@ -62,11 +63,11 @@ const (
 	// ringBudget is how many appends one tick may make in mode BestEffort, where an
 	// append to a full ring blocks.
 	ringBudget = 64
-	// splitAfter is for how long a batch is refused, pauses not counted, before it is
-	// split. Within faultMemory after an event was rejected it is split at once.
+	// splitAfter is how long a batch is refused, pauses not counted, before it is split.
+	// Within faultMemory after an event was rejected a batch is split at once.
 	splitAfter  = 30 * time.Second
 	faultMemory = time.Hour
-	// confirmAfter is when an unconfirmed batch is delivered.
+	// confirmAfter is how long after its append an unconfirmed batch counts as delivered.
 	confirmAfter = time.Second
 
 	// How many appends of a tick may be refused one after the other. Fluent Bit logs
@@ -104,8 +105,8 @@ func NewSender(o *Outbox, m Mode, now func() time.Time) *Sender {
 	return s
 }
 
-// OnlyWhile lets nothing be delivered while trusted returns false, which is asked before
-// each append. It is called once, before the first tick.
+// OnlyWhile makes the sender call trusted before each append, and deliver nothing while
+// it returns false. It is called once, before the first tick.
 func (s *Sender) OnlyWhile(trusted func() bool) { s.trusted = trusted }
 
 // Pause stops the delivery until Resume.
@@ -133,8 +134,8 @@ func (s *Sender) Resume() {
 // Paused reports whether a pause is in force.
 func (s *Sender) Paused() bool { return s.paused }
 
-// Next returns one batch for a host that takes events as a return value, nil if there is
-// none. It is delivered when Copied is called, in mode BestEffort later.
+// Next returns one batch, for a host that takes events as a return value; nil if there is
+// none. The batch is delivered when Copied is called, in mode BestEffort later.
 func (s *Sender) Next() []byte {
 	now := s.now()
 	s.signs.ticked.Store(now.UnixNano())
@@ -153,7 +154,8 @@ func (s *Sender) Next() []byte {
 	return s.returned.events
 }
 
-// head returns the first batch that is to be delivered, nil if there is none.
+// head returns the first batch of the queue, nil if there is none. It discards those of
+// dropped streams.
 func (s *Sender) head() *Batch {
 	for {
 		b := s.outbox.head()
@@ -165,7 +167,7 @@ func (s *Sender) head() *Batch {
 	}
 }
 
-// dropSuspects lets go of suspects whose stream was dropped.
+// dropSuspects discards the suspects whose stream was dropped.
 func (s *Sender) dropSuspects() {
 	s.suspects = slices.DeleteFunc(s.suspects, func(b *Batch) bool {
 		if !b.stream.dropped.Load() {
@@ -178,7 +180,7 @@ func (s *Sender) dropSuspects() {
 	})
 }
 
-// Copied says that the host has copied the batch that Next returned.
+// Copied is called when the host has copied the batch that Next returned.
 func (s *Sender) Copied() {
 	b := s.returned
 
@@ -199,7 +201,8 @@ func (s *Sender) accepted(b *Batch) {
 	s.unconfirmed = append(s.unconfirmed, unconfirmed{b, s.now()})
 }
 
-// confirm delivers what was accepted at least confirmAfter ago with no pause since.
+// confirm releases, as delivered, the batches that were accepted at least confirmAfter
+// ago, if there was no pause since.
 func (s *Sender) confirm(now time.Time) {
 	for len(s.unconfirmed) > 0 && !s.paused {
 		u := s.unconfirmed[0]
@@ -218,8 +221,8 @@ func (s *Sender) confirm(now time.Time) {
 	}
 }
 
-// release lets go of a batch that is out of the queue, and answers the offer of a
-// rejected event.
+// release releases a batch that is out of the queue. If the batch was offered again, it
+// answers the offer.
 func (s *Sender) release(b *Batch, delivered bool) {
 	s.outbox.Release(b)
 

@@ -31,7 +31,7 @@ type Stream struct {
 	added       uint64
 	undelivered []*Batch // ascending by number
 	open        *Batch   // the last batch of this stream in the queue, if it may still grow
-	busy        bool     // the stream fills its batches
+	busy        bool     // the stream fills its batches: see Outbox.buffer
 	bytes       int      // of its events that are not delivered
 	round       uint64   // of its newest batch: see Outbox.push
 }
@@ -56,7 +56,7 @@ type Batch struct {
 // Events returns the encoded events, one behind the other. They must not be changed.
 func (b *Batch) Events() []byte { return b.events }
 
-// close lets no further event join the batch.
+// close prevents further events from being added to the batch.
 func (b *Batch) close() {
 	if b.stream.open == b {
 		b.stream.open = nil
@@ -64,7 +64,7 @@ func (b *Batch) close() {
 	}
 }
 
-// find returns the index of a batch in undelivered.
+// find returns the index of a batch in undelivered, or where it would be.
 func (s *Stream) find(b *Batch) int {
 	i, _ := slices.BinarySearchFunc(
 		s.undelivered,
@@ -75,7 +75,8 @@ func (s *Stream) find(b *Batch) int {
 	return i
 }
 
-// release forgets a batch and tells the owner how far its events are delivered now.
+// release forgets a batch, and tells the owner up to which number its events are
+// delivered now.
 func (s *Stream) release(b *Batch) {
 	if i := s.find(b); i == 0 { // as nearly always
 		s.undelivered[0] = nil

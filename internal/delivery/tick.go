@@ -6,8 +6,8 @@ import "time"
 type Append func(tag string, events []byte) bool
 
 // Tick delivers what is queued until nothing is left, a pause or a refusal stops it, or
-// it has worked for longer than limit. It delivers at least one batch. more reports
-// that the limit has stopped it.
+// it has worked for longer than limit. It tries at least one batch. more reports that the
+// limit has stopped it.
 func (s *Sender) Tick(appendTo Append, limit time.Duration) (more bool) {
 	t := &turn{
 		Sender:   s,
@@ -106,8 +106,8 @@ func (t *turn) tryQueue() (more bool) {
 	return false
 }
 
-// tryHead offers the head of the queue. It reports whether the tick may go on with what
-// is behind it.
+// tryHead offers the head of the queue. It reports whether the tick may go on with the
+// next batch.
 func (t *turn) tryHead(b *Batch) bool {
 	switch {
 	case b.answer != nil && t.inARow > 0 && t.blocked(): // it was rejected before, and shows nothing new
@@ -127,7 +127,7 @@ func (t *turn) tryHead(b *Batch) bool {
 }
 
 // headWasRefused decides what becomes of the head of the queue. It reports whether the
-// tick may go on with what is behind it.
+// tick may go on with the next batch.
 func (t *turn) headWasRefused(b *Batch) bool {
 	switch {
 	case t.mode == BestEffort: // the ring is full, and each further append would block
@@ -177,8 +177,8 @@ func (t *turn) suspect(events []*Batch) bool {
 	return true
 }
 
-// trySuspects offers the first n suspects, until most appends were refused one after the
-// other.
+// trySuspects offers the first n suspects, and stops when most appends were refused one
+// after the other.
 func (t *turn) trySuspects(n, most int) {
 	for ; n > 0 && !t.paused && t.trusted() && t.inARow < most && t.refusals < mostRefused; n-- {
 		if t.accepts > 0 {

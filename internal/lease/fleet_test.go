@@ -410,7 +410,7 @@ func TestAnOutageOfTheStoreMovesNothing(t *testing.T) {
 			f.setAway(true)
 			f.run(away)
 
-			if n := len(f.polled()); away > ttl && n > 0 || away < ttl-margin-longestCall && n != 100 {
+			if n := len(f.polled()); away > ttl && n > 0 || away < ttl-trustMargin-longestCall && n != 100 {
 				t.Errorf("after %v without the store %d units are polled", away, n)
 			}
 
@@ -730,7 +730,7 @@ func TestTrustEndsThreeSecondsBeforeTheLease(t *testing.T) {
 		left := time.Until(f.nodes["a"].expires)
 		f.mu.Unlock()
 
-		time.Sleep(left - margin - time.Millisecond)
+		time.Sleep(left - trustMargin - time.Millisecond)
 
 		if !a.Trusted() {
 			t.Error("trust has ended early")

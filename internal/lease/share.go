@@ -22,8 +22,7 @@ func share(units int, live []string, id string) int {
 	return n
 }
 
-// missing returns how many units the other live nodes hold less than their share, all
-// together.
+// missing returns how many units the other live nodes together lack to their share.
 func missing(units int, live []string, id string, nodes []store.NodeStatus) int {
 	n := 0
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// buckets is how many bounds a histogram has. Values above the last bound are counted too.
+// buckets is how many bounds a histogram has. Values above the last one are counted too.
 const buckets = 7
 
 var (

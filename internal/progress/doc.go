@@ -19,9 +19,10 @@
 //
 // # Replays
 //
-// After another node took a unit over from one that died, its checkpoint has Replay set:
-// what is emitted may have been delivered before, and is marked. That ends with the first
-// pass that was read to its end, and in the store when all of that pass is delivered.
+// When a node has taken a unit over from one that died, the unit's checkpoint has Replay
+// set: what is emitted may have been delivered before, and is marked. The replay ends
+// with the first pass that is read to its end. In the store it ends when all events of
+// that pass are delivered.
 //
 // # How far a poll reaches back
 //
@@ -32,7 +33,7 @@
 //
 // # Caveats
 //
-// The seen-set is in memory, with 56 bytes for each alert version of the time that
-// polls reach back, and as much for each alert where the format says which version is
-// the first. A Budget bounds it, see Full.
+// The seen-set is in memory. It takes 56 bytes for each alert version of the time that
+// polls reach back, and as much for each alert if the format says which version is the
+// first. A Budget bounds it: see Full.
 package progress

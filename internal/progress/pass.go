@@ -7,8 +7,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Reach is how far polls reach back behind what was read. There are sweeps only if both
-// times of a sweep are positive.
+// Reach is how far polls reach back behind the read mark. There are sweeps only if both
+// SweepInterval and SweepLookback are positive.
 type Reach struct {
 	Overlap                      time.Duration
 	SweepInterval, SweepLookback time.Duration
@@ -33,8 +33,8 @@ type Pass struct {
 	From     tick.Tick
 	Position tick.Tick // everything before it was read in this pass
 	Sweep    bool
-	// ReadMark is where the read mark stood when the pass began: an alert that is older
-	// and new was listed late.
+	// ReadMark is where the read mark stood when the pass began: a new alert that was
+	// updated before it was listed late.
 	ReadMark tick.Tick
 }
 
@@ -42,8 +42,8 @@ type Pass struct {
 // further: a unit whose API was slow once is not read twice as far for ever.
 const latenessMemory = 24 * time.Hour
 
-// NextPass returns how far the next poll reaches back. present is the local time start as
-// the API's clock shows it.
+// NextPass returns the pass of the next poll, which begins at the local time start.
+// present is the same time as the API's clock shows it.
 func (p *Progress) NextPass(start time.Time, present tick.Tick) *Pass {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,11 +82,11 @@ func (p *Progress) forgetLateness(now time.Time) {
 	}
 }
 
-// NoteLate lets the overlap grow when a new alert, updated at this time, should have
-// been listed in an earlier poll. present is when the pass began, as the API's clock
-// shows it. It returns the lateness if polls reach back further because of it, else 0.
-// A replay tells nothing: what a node that died had delivered is new again, long after
-// it was listed.
+// NoteLate makes the overlap grow if a new alert, updated at this time, should have been
+// listed in an earlier poll. present is when the pass began, as the API's clock shows it.
+// It returns the lateness if polls reach back further because of it, else 0. During a
+// replay no alert counts as late: what a node that died had delivered is new again, long
+// after it was listed.
 func (p *Progress) NoteLate(pass *Pass, at, present tick.Tick) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

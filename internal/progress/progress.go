@@ -15,8 +15,8 @@ type Checkpoint struct {
 	Watermark tick.Tick     // everything updated earlier was read and delivered
 	SeenSince tick.Tick     // the seen-set holds every version emitted with this update time or a later one
 	Swept     tick.Tick     // up to when the last complete sweep had read
-	Lateness  time.Duration // the overlap has grown to it
-	Replay    bool          // what is emitted until the next whole read may have been delivered before
+	Lateness  time.Duration // the greatest that was observed: polls reach back that far
+	Replay    bool          // what is emitted until a pass has been read to its end may be a repeat
 }
 
 // Progress is how far one unit has come. All methods may be called at the same time;
@@ -32,15 +32,16 @@ type Progress struct {
 	readMark   tick.Tick
 	swept      tick.Tick
 	lateness   time.Duration // the greatest that was observed
-	recent     time.Duration // the greatest since recentFrom
+	recent     time.Duration // the greatest since recentFrom: see forgetLateness
 	recentFrom time.Time
 	marks      []mark
 	pending    []pendingSeen // emitted and not committed, ascending by number
 	seen       seenSet
-	needed     tick.Tick // how far back the seen-set reaches in any case, 0 for no demand
+	needed     tick.Tick // see Need
 }
 
-// mark says: when event seq is delivered, everything updated before watermark is.
+// mark says how far the unit has come when event seq is delivered: everything that was
+// updated before watermark is delivered then.
 type mark struct {
 	seq       uint64
 	watermark tick.Tick
@@ -58,13 +59,13 @@ type pendingSeen struct {
 // that a reader rounds outwards meet no gap.
 const pruneMargin = 10 * tick.Minute
 
-// New returns the progress of a unit. It begins with Start or Resume.
+// New returns the progress of a unit. The caller then calls Start or Resume.
 func New(reach Reach, budget *Budget) *Progress {
 	return &Progress{reach: reach, seen: seenSet{budget: budget}}
 }
 
-// Start begins a unit of which the store has no checkpoint. With replay a node that died
-// may have delivered some of it.
+// Start begins at a floor, for a unit of which the store has no checkpoint. replay says
+// that a node that died may have delivered some of its events.
 func (p *Progress) Start(floor tick.Tick, replay bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,9 +120,9 @@ func (p *Progress) Lower(floor tick.Tick) bool {
 	return true
 }
 
-// Rewind goes on from cp, which the store has already, and forgets what was emitted since
-// its watermark. Events that are on their way are not forgotten: they are not sent twice.
-// No step may be under way.
+// Rewind goes back to cp, which the store has already, and forgets what was emitted since
+// its watermark, so that it is emitted again. Events that are not committed yet are not
+// forgotten, since they are still on their way. No step may be under way.
 func (p *Progress) Rewind(cp Checkpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +144,7 @@ func (p *Progress) Rewind(cp Checkpoint) {
 	}
 }
 
-// End lets the seen-set no longer count in its budget.
+// End takes the seen-set out of its budget. It is called when the unit has ended.
 func (p *Progress) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,8 +169,8 @@ func (p *Progress) Watermark() (w tick.Tick, moved bool) {
 	return p.checkpoint.Watermark, p.checkpoint.Watermark != p.checkpoint.Floor
 }
 
-// Need keeps the seen-set from forgetting what was updated at or after this time, 0 for
-// no demand. It is for windows that are read later.
+// Need keeps the seen-set from forgetting what was updated at or after this time. It is
+// for windows that are read later; 0 means that there are none.
 func (p *Progress) Need(since tick.Tick) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,11 +195,12 @@ func (p *Progress) Repeated(key [16]byte, at tick.Tick, seq uint64) bool {
 	return true
 }
 
-// Earlier reports whether an event with this key was emitted before. known is false if
-// that may be forgotten: what a key belongs to was there before the time from which on
-// the seen-set is complete. It is not forgotten when nothing was yet, since nothing
-// older than the floor was ever emitted.
-func (p *Progress) Earlier(key [16]byte, since tick.Tick) (earlier, known bool) {
+// Earlier reports whether an event with this key was emitted before. created is when the
+// alert was created. known is false if the answer may be wrong, since an entry may have
+// been forgotten: the alert is older than the time from which on the seen-set is
+// complete. If the seen-set is complete from the floor on, nothing was forgotten, since
+// nothing older than the floor is ever emitted.
+func (p *Progress) Earlier(key [16]byte, created tick.Tick) (earlier, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -211,7 +213,7 @@ func (p *Progress) Earlier(key [16]byte, since tick.Tick) (earlier, known bool) 
 		return false, true
 	}
 
-	return false, since >= complete
+	return false, created >= complete
 }
 
 // Full reports whether the budget allows no new entry in the seen-set. An alert without
@@ -233,7 +235,7 @@ func (p *Progress) Emitted(seq uint64, key [16]byte, at tick.Tick) {
 }
 
 // Read notes that everything updated before t was read, and is in the events up to seq.
-// swept, if it is not 0, says the same of a sweep.
+// swept, if it is not 0, is the time up to which a sweep has read.
 func (p *Progress) Read(t tick.Tick, seq uint64, swept tick.Tick) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -241,8 +243,8 @@ func (p *Progress) Read(t tick.Tick, seq uint64, swept tick.Tick) {
 	p.read(t, seq, swept, false)
 }
 
-// ReadWhole is Read for the end of a pass. What is emitted from then on was delivered by
-// nobody else.
+// ReadWhole is Read for the end of a pass, which also ends a replay: no other node has
+// delivered what is emitted from then on.
 func (p *Progress) ReadWhole(t tick.Tick, seq uint64, swept tick.Tick) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,7 +254,7 @@ func (p *Progress) ReadWhole(t tick.Tick, seq uint64, swept tick.Tick) {
 }
 
 // Replay reports whether what is emitted now may have been delivered before, by a node
-// that died: until the first pass was read to its end.
+// that died. It is so until the first pass has been read to its end.
 func (p *Progress) Replay() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -51,7 +51,7 @@ func (s *seenSet) count() {
 	s.counted = now
 }
 
-// close lets the entries no longer count.
+// close takes the entries out of the budget.
 func (s *seenSet) close() {
 	s.closed = true
 	s.count()
@@ -63,9 +63,9 @@ func (s *seenSet) full() bool {
 	return n >= s.budget.PerUnit || n >= s.budget.Always && s.budget.held.Load() >= int64(s.budget.Total)
 }
 
-// add notes that key was emitted. It reports whether this changes an entry that was there
-// already: a detection can be listed again with a newer time, which has to be committed
-// too, or the entry would be forgotten early.
+// add notes that key was emitted. newer reports that there was an entry with an earlier
+// time: a detection can be listed again with a newer time, which has to be committed too,
+// or the entry would be forgotten early.
 func (s *seenSet) add(key [16]byte, t tick.Tick) (newer bool) {
 	old, ok := s.times[key]
 	if ok && t <= old {
@@ -114,7 +114,7 @@ func (s *seenSet) prune(t, slack tick.Tick) {
 	}
 
 	if len(s.times) == 0 {
-		s.times = nil // a map does not give its memory back
+		s.times = nil // a map keeps the memory of deleted entries
 	}
 
 	s.count()

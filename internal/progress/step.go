@@ -25,9 +25,9 @@ func (p *Progress) Committed(seq uint64) bool {
 	return p.delivered.Load() >= seq && (len(p.pending) == 0 || p.pending[0].seq > seq)
 }
 
-// Due returns what can be committed now. due is false if the store has all of it already.
-// When the step is in the store, Commit is to be called with it. Only one step may be
-// under way at a time.
+// Due returns the step that can be committed now. due is false if the store has all of it
+// already. When the step is in the store, the caller calls Commit with it. Only one step
+// may be under way at a time.
 func (p *Progress) Due() (step Step, due bool) {
 	delivered := p.delivered.Load()
 
@@ -84,7 +84,7 @@ func (p *Progress) prune(cp Checkpoint) {
 	p.seen.prune(max(p.seen.since, bound), max(farthest/8, tick.Minute))
 }
 
-// Commit notes that the store has a step.
+// Commit notes that the store has the step that Due returned.
 func (p *Progress) Commit(step Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +97,8 @@ func (p *Progress) Commit(step Step) {
 	p.marks = dropFirst(p.marks, step.marks)
 }
 
-// dropFirst removes n elements, and gives the memory back when nothing is left.
+// dropFirst returns s without its first n elements. If none is left it returns nil, so
+// that the memory is freed.
 func dropFirst[T any](s []T, n int) []T {
 	if n == len(s) {
 		return nil
