@@ -139,14 +139,18 @@ func TestAPublicClientSendsNoSecret(t *testing.T) {
 	}
 }
 
-func TestTokenAnswersAreReadLeniently(t *testing.T) {
+// lenientAnswer is an answer to a redemption, and what is read from it.
+type lenientAnswer struct {
+	body    string
+	life    time.Duration
+	refresh string
+	rotated bool
+}
+
+func lenientAnswers() map[string]lenientAnswer {
 	c := newClock()
-	for name, tc := range map[string]struct {
-		body    string
-		life    time.Duration
-		refresh string
-		rotated bool
-	}{
+
+	return map[string]lenientAnswer{
 		"number": {
 			`{"access_token":"a","refresh_token":"r","expires_in":3599}`,
 			3599 * time.Second,
@@ -188,7 +192,11 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 		"byte order mark": {"\ufeff" + `{"access_token":"a","expires_in":60}`, time.Minute, "rt0", false},
 		"bearer in lower case": {`{"token_type":"bearer","access_token":"a","expires_in":60}`, time.Minute, "rt0",
 			false},
-	} {
+	}
+}
+
+func TestTokenAnswersAreReadLeniently(t *testing.T) {
+	for name, tc := range lenientAnswers() {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 200, tc.body }}
 			f.header = map[string][]string{
@@ -198,7 +206,7 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 			got, err := tokens.Client{
 				App:  app(tokens.V1),
 				HTTP: f.client(),
-				Now:  c.Now,
+				Now:  newClock().Now,
 			}.Redeem(t.Context(), secret.New("rt0"))
 			if err != nil {
 				t.Fatal(err)

@@ -10,40 +10,43 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
+// rotations are ways in which a secret is replaced while a sign-in is under way.
+var rotations = map[string]struct {
+	accepted func(form string) bool
+	// file is what the file holds at each reading, the last one from then on.
+	file  []string
+	wants []string // the secrets that are sent at the second sign-in
+	fails bool
+	warns bool
+}{
+	"the file has changed between reading and refusal": {
+		accepted: func(s string) bool { return s == "new" },
+		file:     []string{"old", "new"},
+		wants:    []string{"old", "new"},
+	},
+	"the service does not know the new one yet": {
+		accepted: func(s string) bool { return s == "old" },
+		file:     []string{"new"},
+		wants:    []string{"new", "old"},
+		warns:    true,
+	},
+	"nothing is accepted": {
+		accepted: func(string) bool { return false },
+		file:     []string{"new"},
+		wants:    []string{"new", "old"},
+		fails:    true,
+	},
+	"only the old one is there, and it has ended": {
+		accepted: func(string) bool { return false },
+		file:     []string{"old"},
+		wants:    []string{"old"},
+		fails:    true,
+	},
+}
+
 // While a secret is rotated, file and service may change in either order.
 func TestARotatedSecretFailsNoSignIn(t *testing.T) {
-	for name, c := range map[string]struct {
-		accepted func(form string) bool
-		// file is what the file holds at each reading, the last one from then on.
-		file  []string
-		wants []string // the secrets that are sent at the second sign-in
-		fails bool
-		warns bool
-	}{
-		"the file has changed between reading and refusal": {
-			accepted: func(s string) bool { return s == "new" },
-			file:     []string{"old", "new"},
-			wants:    []string{"old", "new"},
-		},
-		"the service does not know the new one yet": {
-			accepted: func(s string) bool { return s == "old" },
-			file:     []string{"new"},
-			wants:    []string{"new", "old"},
-			warns:    true,
-		},
-		"nothing is accepted": {
-			accepted: func(string) bool { return false },
-			file:     []string{"new"},
-			wants:    []string{"new", "old"},
-			fails:    true,
-		},
-		"only the old one is there, and it has ended": {
-			accepted: func(string) bool { return false },
-			file:     []string{"old"},
-			wants:    []string{"old"},
-			fails:    true,
-		},
-	} {
+	for name, c := range rotations {
 		t.Run(name, func(t *testing.T) {
 			clock := newClock()
 			accepted := func(s string) bool { return s == "old" }

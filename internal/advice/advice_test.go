@@ -101,13 +101,10 @@ func TestJoinedErrorsAreTakenApart(t *testing.T) {
 		err  error
 		want string
 	}{
-		"none":   {nil, "[]"},
-		"one":    {a, "[a]"},
-		"nested": {errors.Join(a, errors.Join(b, c)), "[a b c]"},
-		"wrapped": {
-			fmt.Errorf("file: %w", errors.Join(a, b)),
-			"[file: a\nb]",
-		},
+		"none":    {nil, "[]"},
+		"one":     {a, "[a]"},
+		"nested":  {errors.Join(a, errors.Join(b, c)), "[a b c]"},
+		"wrapped": {fmt.Errorf("file: %w", errors.Join(a, b)), "[file: a\nb]"},
 	} {
 		if got := fmt.Sprint(advice.Flatten(tc.err)); got != tc.want {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)

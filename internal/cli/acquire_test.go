@@ -394,67 +394,70 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 	)
 }
 
+// brokenSignIns are sign-ins that go wrong, each with its message and exit code.
+var brokenSignIns = map[string]struct {
+	spoil func(*world) []string
+	code  int
+	says  []string
+}{
+	"declined": {func(w *world) []string {
+		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 65004 })
+		return nil
+	}, 4, []string{"AADSTS65004"}},
+	"consent missing": {func(w *world) []string {
+		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 65001 })
+		return nil
+	}, 4, []string{"AADSTS65001", "adminconsent"}},
+	"account not here": {func(w *world) []string {
+		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 50020 })
+		return nil
+	}, 4, []string{"AADSTS50020"}},
+	"wrong secret": {func(w *world) []string {
+		return []string{"--client-secret-file", w.file("wrong", "nonsense")}
+	}, 1,
+		[]string{"AADSTS7000215"}},
+	"service down": {func(w *world) []string {
+		return []string{"--login-url", "http://127.0.0.1:1", "--timeout", "300ms"}
+	}, 1,
+		[]string{"nobody signed in"}},
+	"nobody comes": {func(w *world) []string {
+		w.browser = func(string) error { return nil }
+		return []string{"--timeout", "50ms"}
+	}, 1, []string{"nobody signed in within 50ms"}},
+	"wrong account": {func(w *world) []string { return []string{"--account", "boss@contoso.example"} }, 1,
+		[]string{"soc@contoso.example signed in, not boss@contoso.example", "nothing was stored"}},
+	"unknown tenant": {func(w *world) []string {
+		w.SetTenantGone(contoso, true)
+		return []string{"--timeout", "300ms"}
+	},
+		1, []string{"nobody signed in"}},
+	"no tenant": {func(w *world) []string { return []string{"--tenant-id", ""} }, 2,
+		[]string{"--tenant-id"}},
+	"common": {func(w *world) []string { return []string{"--tenant-id", "common"} }, 2,
+		[]string{"--tenant-id", "common"}},
+	"bad api": {func(w *world) []string { return []string{"--api", "grahp"} }, 2, []string{"--api"}},
+	"both ways": {func(w *world) []string { return []string{"--paste", "--device-code"} }, 2,
+		[]string{"paste"}},
+	"foreign redirect": {func(w *world) []string { return []string{"--redirect-uri", redirect} }, 2,
+		[]string{"--paste"}},
+	"two ports": {func(w *world) []string {
+		return []string{"--redirect-uri", "http://localhost:1234/", "--port",
+			"99"}
+	}, 2, []string{"different ports"}},
+	"two secrets": {func(w *world) []string { return []string{"--client-secret", "x"} }, 2,
+		[]string{"give one of"}},
+	"file for the secret": {func(w *world) []string { return []string{"--client-secret-file", "/nonexistent"} }, 2,
+		[]string{"--client-secret-file"}},
+	"store not writable": {func(w *world) []string {
+		return []string{"--data-dir", w.file("plain", "x") + "/below"}
+	}, 1,
+		[]string{"not a directory"}},
+	"out not writable": {func(w *world) []string { return []string{"--out", "/nonexistent/dir/rt"} }, 1,
+		[]string{"/nonexistent/dir/rt"}},
+}
+
 func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
-	for name, c := range map[string]struct {
-		spoil func(*world) []string
-		code  int
-		says  []string
-	}{
-		"declined": {func(w *world) []string {
-			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 65004 })
-			return nil
-		}, 4, []string{"AADSTS65004"}},
-		"consent missing": {func(w *world) []string {
-			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 65001 })
-			return nil
-		}, 4, []string{"AADSTS65001", "adminconsent"}},
-		"account not here": {func(w *world) []string {
-			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 50020 })
-			return nil
-		}, 4, []string{"AADSTS50020"}},
-		"wrong secret": {func(w *world) []string {
-			return []string{"--client-secret-file", w.file("wrong", "nonsense")}
-		}, 1,
-			[]string{"AADSTS7000215"}},
-		"service down": {func(w *world) []string {
-			return []string{"--login-url", "http://127.0.0.1:1", "--timeout", "300ms"}
-		}, 1,
-			[]string{"nobody signed in"}},
-		"nobody comes": {func(w *world) []string {
-			w.browser = func(string) error { return nil }
-			return []string{"--timeout", "50ms"}
-		}, 1, []string{"nobody signed in within 50ms"}},
-		"wrong account": {func(w *world) []string { return []string{"--account", "boss@contoso.example"} }, 1,
-			[]string{"soc@contoso.example signed in, not boss@contoso.example", "nothing was stored"}},
-		"unknown tenant": {func(w *world) []string {
-			w.SetTenantGone(contoso, true)
-			return []string{"--timeout", "300ms"}
-		},
-			1, []string{"nobody signed in"}},
-		"no tenant": {func(w *world) []string { return []string{"--tenant-id", ""} }, 2,
-			[]string{"--tenant-id"}},
-		"common": {func(w *world) []string { return []string{"--tenant-id", "common"} }, 2,
-			[]string{"--tenant-id", "common"}},
-		"bad api": {func(w *world) []string { return []string{"--api", "grahp"} }, 2, []string{"--api"}},
-		"both ways": {func(w *world) []string { return []string{"--paste", "--device-code"} }, 2,
-			[]string{"paste"}},
-		"foreign redirect": {func(w *world) []string { return []string{"--redirect-uri", redirect} }, 2,
-			[]string{"--paste"}},
-		"two ports": {func(w *world) []string {
-			return []string{"--redirect-uri", "http://localhost:1234/", "--port",
-				"99"}
-		}, 2, []string{"different ports"}},
-		"two secrets": {func(w *world) []string { return []string{"--client-secret", "x"} }, 2,
-			[]string{"give one of"}},
-		"file for the secret": {func(w *world) []string { return []string{"--client-secret-file", "/nonexistent"} }, 2,
-			[]string{"--client-secret-file"}},
-		"store not writable": {func(w *world) []string {
-			return []string{"--data-dir", w.file("plain", "x") + "/below"}
-		}, 1,
-			[]string{"not a directory"}},
-		"out not writable": {func(w *world) []string { return []string{"--out", "/nonexistent/dir/rt"} }, 1,
-			[]string{"/nonexistent/dir/rt"}},
-	} {
+	for name, c := range brokenSignIns {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			args := w.acquire("siem")

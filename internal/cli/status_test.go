@@ -100,15 +100,18 @@ func TestStatusSumsUpAndSharesLines(t *testing.T) {
 	}
 }
 
-func TestStatusCheckIsALineForMonitoring(t *testing.T) {
+// checkLine is what `status --check` prints and returns for the states of units.
+type checkLine struct {
+	units map[string]store.Status
+	names []string
+	code  int
+	want  string
+}
+
+func checkLines() map[string]checkLine {
 	old := time.Now().Add(-time.Hour)
 
-	for name, c := range map[string]struct {
-		units map[string]store.Status
-		names []string
-		code  int
-		want  string
-	}{
+	return map[string]checkLine{
 		"all is well": {
 			units: map[string]store.Status{"a": {State: health.OK}, "b": {State: health.Starting}},
 			want:  "DEFENDER OK - 2 in all",
@@ -179,7 +182,11 @@ func TestStatusCheckIsALineForMonitoring(t *testing.T) {
 			want:  "DEFENDER UNKNOWN - there is no tenant",
 		},
 		"nothing was written": {code: 3, want: "DEFENDER UNKNOWN - no input has written"},
-	} {
+	}
+}
+
+func TestStatusCheckIsALineForMonitoring(t *testing.T) {
+	for name, c := range checkLines() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			s, _ := w.polled("siem")

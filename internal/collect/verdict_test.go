@@ -26,26 +26,11 @@ func TestNoPollFailsWithoutAReasonOfTheList(t *testing.T) {
 			tokens.Refusal{AADSTS: []int{65001}, Status: 400}.Explain(tokens.App{}),
 			advice.ConsentMissing,
 		},
-		"the store": {
-			storeError{errors.New("disk full")},
-			advice.Store,
-		},
-		"the store, wrapped": {
-			fmt.Errorf("reading: %w", storeError{errors.New("disk full")}),
-			advice.Store,
-		},
-		"a fault that forgot it": {
-			&defender.Error{Fault: advice.Fault{Problem: "odd"}},
-			advice.Internal,
-		},
-		"an unknown error": {
-			errors.New("odd"),
-			advice.Internal,
-		},
-		"a timeout": {
-			context.DeadlineExceeded,
-			advice.Internal,
-		},
+		"the store":              {storeError{errors.New("disk full")}, advice.Store},
+		"the store, wrapped":     {fmt.Errorf("reading: %w", storeError{errors.New("disk full")}), advice.Store},
+		"a fault that forgot it": {&defender.Error{Fault: advice.Fault{Problem: "odd"}}, advice.Internal},
+		"an unknown error":       {errors.New("odd"), advice.Internal},
+		"a timeout":              {context.DeadlineExceeded, advice.Internal},
 	} {
 		v := verdictOf(c.err)
 		if v.trouble.Reason != c.want || !v.trouble.Reason.Known() {

@@ -12,6 +12,33 @@ import (
 	"time"
 )
 
+// badDurations are texts that are no duration, or one that is not allowed.
+var badDurations = map[string]error{
+	"":                             ErrSyntax,
+	" ":                            ErrSyntax,
+	"d":                            ErrSyntax,
+	"1x":                           ErrSyntax,
+	"1 h":                          ErrSyntax,
+	"h1":                           ErrSyntax,
+	"1.2.3":                        ErrSyntax,
+	"+5s":                          ErrSyntax,
+	"1e3":                          ErrSyntax,
+	"NaN":                          ErrSyntax,
+	"Inf":                          ErrSyntax,
+	"0x10":                         ErrSyntax,
+	"--1s":                         ErrSyntax,
+	"1w":                           ErrSyntax,
+	"-1":                           ErrRange,
+	"-1s":                          ErrRange,
+	"-1d":                          ErrRange,
+	"36501d":                       ErrRange,
+	"9223372037s":                  ErrRange,
+	"99999999999999999999":         ErrRange,
+	strings.Repeat("9", 400) + "d": ErrRange,
+	"36500d1s":                     ErrRange,
+	"2562048h":                     ErrRange,
+}
+
 func TestDurations(t *testing.T) {
 	for in, want := range map[string]time.Duration{
 		"0":      0,
@@ -34,31 +61,7 @@ func TestDurations(t *testing.T) {
 		}
 	}
 
-	for in, want := range map[string]error{
-		"":                             ErrSyntax,
-		" ":                            ErrSyntax,
-		"d":                            ErrSyntax,
-		"1x":                           ErrSyntax,
-		"1 h":                          ErrSyntax,
-		"h1":                           ErrSyntax,
-		"1.2.3":                        ErrSyntax,
-		"+5s":                          ErrSyntax,
-		"1e3":                          ErrSyntax,
-		"NaN":                          ErrSyntax,
-		"Inf":                          ErrSyntax,
-		"0x10":                         ErrSyntax,
-		"--1s":                         ErrSyntax,
-		"1w":                           ErrSyntax,
-		"-1":                           ErrRange,
-		"-1s":                          ErrRange,
-		"-1d":                          ErrRange,
-		"36501d":                       ErrRange,
-		"9223372037s":                  ErrRange,
-		"99999999999999999999":         ErrRange,
-		strings.Repeat("9", 400) + "d": ErrRange,
-		"36500d1s":                     ErrRange,
-		"2562048h":                     ErrRange,
-	} {
+	for in, want := range badDurations {
 		if got, err := ParseDuration(in); !errors.Is(err, want) {
 			t.Errorf("%q = %v, %v; want %v", in, got, err, want)
 		}

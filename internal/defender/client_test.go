@@ -41,35 +41,38 @@ func readError(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*
 	return e
 }
 
+// documentedRequests are the requests that the services document, by API.
+var documentedRequests = []struct {
+	api    alert.API
+	change func(*Settings)
+	window Window
+	want   string // the first request's query, unescaped
+	prefer string
+}{
+	{alert.Endpoint, nil, lastHour(),
+		"$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime " +
+			"asc&$top=100&$expand=evidence", ""},
+	{alert.Graph, nil, lastHour(),
+		"$filter=lastUpdateDateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateDateTime asc&$top=100",
+		"include-unknown-enum-members"},
+	{alert.Incidents, nil, lastHour(),
+		"$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100", ""},
+	{alert.Graph, func(s *Settings) { s.Filter = "severity eq 'high' or status eq 'a+b&c'"; s.ByCreation = true },
+		Window{From: tick.FromTime(start) + 1, To: tick.FromTime(start) + 20_000_000},
+		"$filter=(createdDateTime ge 2026-03-01T12:00:00.0000001Z and createdDateTime lt " +
+			"2026-03-01T12:00:02.0000000Z) and (severity eq 'high' or status eq 'a+b&c')" +
+			"&$orderby=createdDateTime asc&$top=100", "include-unknown-enum-members"},
+	{alert.SIEM, nil, lastHour(), "sinceTimeUtc=2026-03-01T10:59:59.999", ""},
+	{alert.SIEM, func(s *Settings) { s.Filter = "machinegroups=A&machinegroups=B" },
+		Window{From: tick.FromTime(start) + 12_345, To: tick.FromTime(start) + 20_000_001},
+		"sinceTimeUtc=2026-03-01T12:00:00.000&untilTimeUtc=2026-03-01T12:00:03.001&machinegroups=A&machinegroups=B",
+		""},
+}
+
 // TestRequestsAreWhatTheServicesDocument: options with their $, unquoted dates with a
 // zone, milliseconds for siem, and headers.
 func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
-	for _, test := range []struct {
-		api    alert.API
-		change func(*Settings)
-		window Window
-		want   string // the first request's query, unescaped
-		prefer string
-	}{
-		{alert.Endpoint, nil, lastHour(),
-			"$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime " +
-				"asc&$top=100&$expand=evidence", ""},
-		{alert.Graph, nil, lastHour(),
-			"$filter=lastUpdateDateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateDateTime asc&$top=100",
-			"include-unknown-enum-members"},
-		{alert.Incidents, nil, lastHour(),
-			"$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100", ""},
-		{alert.Graph, func(s *Settings) { s.Filter = "severity eq 'high' or status eq 'a+b&c'"; s.ByCreation = true },
-			Window{From: tick.FromTime(start) + 1, To: tick.FromTime(start) + 20_000_000},
-			"$filter=(createdDateTime ge 2026-03-01T12:00:00.0000001Z and createdDateTime lt " +
-				"2026-03-01T12:00:02.0000000Z) and (severity eq 'high' or status eq 'a+b&c')" +
-				"&$orderby=createdDateTime asc&$top=100", "include-unknown-enum-members"},
-		{alert.SIEM, nil, lastHour(), "sinceTimeUtc=2026-03-01T10:59:59.999", ""},
-		{alert.SIEM, func(s *Settings) { s.Filter = "machinegroups=A&machinegroups=B" },
-			Window{From: tick.FromTime(start) + 12_345, To: tick.FromTime(start) + 20_000_001},
-			"sinceTimeUtc=2026-03-01T12:00:00.000&untilTimeUtc=2026-03-01T12:00:03.001&machinegroups=A&machinegroups=B",
-			""},
-	} {
+	for _, test := range documentedRequests {
 		var first *http.Request
 
 		reader, _ := fake(t, test.api, func(w http.ResponseWriter, r *http.Request) {
@@ -110,56 +113,59 @@ func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 	}
 }
 
+// refusals are answers of the APIs, and what is said of each.
+var refusals = []struct {
+	status int
+	header http.Header
+	body   string
+	fate   advice.Fate
+	want   []string
+}{
+	{400, nil, `{"error":{"code":"BadRequest","message":"leak"}}`, advice.NeedsFix,
+		[]string{"`filter`", "HTTP 400", "BadRequest"}},
+	{401, nil, ``, advice.NewToken, []string{"`resource`", "https://resource.example", "clock", "HTTP 401"}},
+	{400, nil, `{"error":{"code":"BadRequest","message":"leak: the tenant has no License"}}`, advice.NotAuthorised,
+		[]string{"no licence", "onboarded", "`api`"}},
+	{402, nil, ``, advice.NotAuthorised, []string{"no licence"}},
+	{403, nil, `{"error":{"code":"Forbidden","message":"leak"}}`, advice.NotAuthorised,
+		[]string{clientID, contoso, "HTTP 403"}},
+	{403, nil, ``, advice.NotAuthorised, []string{clientID, contoso, "HTTP 403"}},
+	{403, nil, `<html>leak`, advice.NeedsFix, []string{"web page", "proxy", clientID, contoso, "HTTP 403"}},
+	{403, http.Header{"Content-Type": {"Text/HTML; charset=x"}}, `leak`, advice.NeedsFix, []string{"web page"}},
+	{403, nil, `{"error":{"code":"Forbidden","message":"leak: Tenant is not onboarded to Microsoft Defender"}}`,
+		advice.NotAuthorised, []string{"no licence", "onboarded", "HTTP 403, Forbidden"}},
+	{403, nil, `{"error":{"code":"DisabledFeature","message":"leak"}}`, advice.NotAuthorised,
+		[]string{"switched off", "DisabledFeature"}},
+	{403, http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}, ``, advice.NotAuthorised,
+		[]string{"conditional access", "exempt"}},
+	{401, http.Header{"Www-Authenticate": {`Bearer realm="", error="insufficient_claims", claims="leak"`}}, ``,
+		advice.NotAuthorised, []string{"conditional access", "exempt", "HTTP 401"}},
+	{401, http.Header{"Www-Authenticate": {`Basic realm="a, error=b"`, `BEARER Error = 'INSUFFICIENT_CLAIMS'`}}, ``,
+		advice.NotAuthorised,
+		[]string{"conditional access"}},
+	{401, http.Header{"Www-Authenticate": {`Bearer error="invalid_token", error_description="leak"`}}, ``,
+		advice.NewToken, []string{"`resource`"}},
+	{407, nil, ``, advice.NeedsFix, []string{"proxy", "user", "HTTPS_PROXY"}},
+	{404, nil, `<html>leak`, advice.NeedsFix, []string{"web page"}},
+	{404, nil, ``, advice.NeedsFix, []string{"`region`", "`cloud`", "HTTP 404"}},
+	{408, nil, ``, advice.TryAgain, []string{"too long"}},
+	{413, nil, ``, advice.TryAgain, []string{"too large"}},
+	{429, nil, `{"error":{"code":"TooManyRequests","message":"leak",` +
+		`"target":"0a0a0a0a-0000-0000-0000-000000000000"}}`, advice.TryAgain,
+		[]string{"too many requests", "TooManyRequests", "trace id 0a0a0a0a-0000-0000-0000-000000000000"}},
+	{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, advice.TryAgain,
+		[]string{"answered 500 (server error)", "trace id r-1"}},
+	{503, nil, ``, advice.TryAgain, []string{"answered 503 (server error)"}},
+	{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, advice.NeedsFix,
+		[]string{"https://elsewhere.example", "api_url"}},
+	{204, nil, ``, advice.TryAgain, []string{"HTTP 204", "without a list"}},
+	{206, nil, `{"value":[]}`, advice.TryAgain, []string{"HTTP 206", "without a list"}},
+}
+
 // TestRefusalsNameTheirRemedy names, for each answer, what is to be done about
 // it, and by whom.
 func TestRefusalsNameTheirRemedy(t *testing.T) {
-	for _, test := range []struct {
-		status int
-		header http.Header
-		body   string
-		fate   advice.Fate
-		want   []string
-	}{
-		{400, nil, `{"error":{"code":"BadRequest","message":"leak"}}`, advice.NeedsFix,
-			[]string{"`filter`", "HTTP 400", "BadRequest"}},
-		{401, nil, ``, advice.NewToken, []string{"`resource`", "https://resource.example", "clock", "HTTP 401"}},
-		{400, nil, `{"error":{"code":"BadRequest","message":"leak: the tenant has no License"}}`, advice.NotAuthorised,
-			[]string{"no licence", "onboarded", "`api`"}},
-		{402, nil, ``, advice.NotAuthorised, []string{"no licence"}},
-		{403, nil, `{"error":{"code":"Forbidden","message":"leak"}}`, advice.NotAuthorised,
-			[]string{clientID, contoso, "HTTP 403"}},
-		{403, nil, ``, advice.NotAuthorised, []string{clientID, contoso, "HTTP 403"}},
-		{403, nil, `<html>leak`, advice.NeedsFix, []string{"web page", "proxy", clientID, contoso, "HTTP 403"}},
-		{403, http.Header{"Content-Type": {"Text/HTML; charset=x"}}, `leak`, advice.NeedsFix, []string{"web page"}},
-		{403, nil, `{"error":{"code":"Forbidden","message":"leak: Tenant is not onboarded to Microsoft Defender"}}`,
-			advice.NotAuthorised, []string{"no licence", "onboarded", "HTTP 403, Forbidden"}},
-		{403, nil, `{"error":{"code":"DisabledFeature","message":"leak"}}`, advice.NotAuthorised,
-			[]string{"switched off", "DisabledFeature"}},
-		{403, http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}, ``, advice.NotAuthorised,
-			[]string{"conditional access", "exempt"}},
-		{401, http.Header{"Www-Authenticate": {`Bearer realm="", error="insufficient_claims", claims="leak"`}}, ``,
-			advice.NotAuthorised, []string{"conditional access", "exempt", "HTTP 401"}},
-		{401, http.Header{"Www-Authenticate": {`Basic realm="a, error=b"`, `BEARER Error = 'INSUFFICIENT_CLAIMS'`}}, ``,
-			advice.NotAuthorised,
-			[]string{"conditional access"}},
-		{401, http.Header{"Www-Authenticate": {`Bearer error="invalid_token", error_description="leak"`}}, ``,
-			advice.NewToken, []string{"`resource`"}},
-		{407, nil, ``, advice.NeedsFix, []string{"proxy", "user", "HTTPS_PROXY"}},
-		{404, nil, `<html>leak`, advice.NeedsFix, []string{"web page"}},
-		{404, nil, ``, advice.NeedsFix, []string{"`region`", "`cloud`", "HTTP 404"}},
-		{408, nil, ``, advice.TryAgain, []string{"too long"}},
-		{413, nil, ``, advice.TryAgain, []string{"too large"}},
-		{429, nil, `{"error":{"code":"TooManyRequests","message":"leak",` +
-			`"target":"0a0a0a0a-0000-0000-0000-000000000000"}}`, advice.TryAgain,
-			[]string{"too many requests", "TooManyRequests", "trace id 0a0a0a0a-0000-0000-0000-000000000000"}},
-		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, advice.TryAgain,
-			[]string{"answered 500 (server error)", "trace id r-1"}},
-		{503, nil, ``, advice.TryAgain, []string{"answered 503 (server error)"}},
-		{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, advice.NeedsFix,
-			[]string{"https://elsewhere.example", "api_url"}},
-		{204, nil, ``, advice.TryAgain, []string{"HTTP 204", "without a list"}},
-		{206, nil, `{"value":[]}`, advice.TryAgain, []string{"HTTP 206", "without a list"}},
-	} {
+	for _, test := range refusals {
 		for _, api := range alert.APIs() {
 			e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {
 				for k, v := range test.header {

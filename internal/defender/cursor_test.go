@@ -2,79 +2,82 @@ package defender
 
 import "testing"
 
+// cursorSteps are situations, each with the rule that applies.
+var cursorSteps = []struct {
+	name string
+	view view
+	rule string
+	then step
+}{
+	{"a link is refused", view{refused: true, byLink: true}, "refused link", useSkip},
+	{"a link is refused behind others", view{
+		refused:    true,
+		byLink:     true,
+		linksEnded: true,
+	}, "refused link", useSkip},
+	{"the last page of links is full and $skip is refused", view{refused: true, linksEnded: true, canNearer: true},
+		"refused $skip behind the last link", stopWhole},
+	{"$skip is refused", view{
+		refused:   true,
+		canNearer: true,
+	}, "refused $skip, a smaller one may be accepted", useNearerSkip},
+	{"a smaller $skip is refused too", view{refused: true, nearer: true}, "refused $skip", stopUnknown},
+
+	{"newest first", view{unordered: true, left: true}, "other order", stopUnordered},
+	{"a row is later", view{
+		left: true,
+		full: true,
+		more: true,
+		link: true,
+	}, "later time", stopWhole},
+	{"the last page of those that are read", view{
+		long: true,
+		link: true,
+		more: true,
+	}, "endless pages", stopUnknown},
+
+	{"a smaller $skip, the page is not full", view{
+		nearer: true,
+		stale:  true,
+	}, "smaller $skip reaches the end", stopWhole},
+	{"a smaller $skip, new rows, not full", view{nearer: true}, "smaller $skip reaches the end", stopWhole},
+	{"a smaller $skip, the page is full", view{
+		nearer: true,
+		full:   true,
+	}, "smaller $skip is not enough", stopUnknown},
+	{"a smaller $skip, and there is more", view{
+		nearer: true,
+		more:   true,
+	}, "smaller $skip is not enough", stopUnknown},
+
+	{"a linked page is known and names more", view{
+		stale:  true,
+		byLink: true,
+		more:   true,
+		link:   true,
+	}, "links lead back", useSkip},
+	{"a linked page is known and is the last", view{stale: true, byLink: true}, "last link leads back", stopWhole},
+	{"the same page again by $skip", view{stale: true, stuck: true, full: true}, "ignored $skip", stopUnknown},
+	{"the same page again, not full", view{stale: true, stuck: true}, "ignored $skip", stopUnknown},
+	{"known rows by $skip", view{stale: true, full: true}, "known rows", useSkip},
+
+	{"a hundred empty pages", view{
+		none:  true,
+		blank: true,
+		more:  true,
+		link:  true,
+	}, "empty pages without end", stopUnknown},
+	{"a link", view{more: true, link: true}, "link", followLink},
+	{"an empty page with a link", view{none: true, more: true, link: true}, "link", followLink},
+	{"a link that was followed before", view{more: true}, "full page", useSkip},
+	{"a page that is not full, without a link", view{}, "last page", stopWhole},
+	{"an empty page without a link", view{none: true}, "last page", stopWhole},
+	{"a full page without a link", view{full: true}, "full page", useSkip},
+}
+
 // TestCursorRules: each situation has one rule, whatever else is seen at the same time.
 func TestCursorRules(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		view view
-		rule string
-		then step
-	}{
-		{"a link is refused", view{refused: true, byLink: true}, "refused link", useSkip},
-		{"a link is refused behind others", view{
-			refused:    true,
-			byLink:     true,
-			linksEnded: true,
-		}, "refused link", useSkip},
-		{"the last page of links is full and $skip is refused", view{refused: true, linksEnded: true, canNearer: true},
-			"refused $skip behind the last link", stopWhole},
-		{"$skip is refused", view{
-			refused:   true,
-			canNearer: true,
-		}, "refused $skip, a smaller one may be accepted", useNearerSkip},
-		{"a smaller $skip is refused too", view{refused: true, nearer: true}, "refused $skip", stopUnknown},
-
-		{"newest first", view{unordered: true, left: true}, "other order", stopUnordered},
-		{"a row is later", view{
-			left: true,
-			full: true,
-			more: true,
-			link: true,
-		}, "later time", stopWhole},
-		{"the last page of those that are read", view{
-			long: true,
-			link: true,
-			more: true,
-		}, "endless pages", stopUnknown},
-
-		{"a smaller $skip, the page is not full", view{
-			nearer: true,
-			stale:  true,
-		}, "smaller $skip reaches the end", stopWhole},
-		{"a smaller $skip, new rows, not full", view{nearer: true}, "smaller $skip reaches the end", stopWhole},
-		{"a smaller $skip, the page is full", view{
-			nearer: true,
-			full:   true,
-		}, "smaller $skip is not enough", stopUnknown},
-		{"a smaller $skip, and there is more", view{
-			nearer: true,
-			more:   true,
-		}, "smaller $skip is not enough", stopUnknown},
-
-		{"a linked page is known and names more", view{
-			stale:  true,
-			byLink: true,
-			more:   true,
-			link:   true,
-		}, "links lead back", useSkip},
-		{"a linked page is known and is the last", view{stale: true, byLink: true}, "last link leads back", stopWhole},
-		{"the same page again by $skip", view{stale: true, stuck: true, full: true}, "ignored $skip", stopUnknown},
-		{"the same page again, not full", view{stale: true, stuck: true}, "ignored $skip", stopUnknown},
-		{"known rows by $skip", view{stale: true, full: true}, "known rows", useSkip},
-
-		{"a hundred empty pages", view{
-			none:  true,
-			blank: true,
-			more:  true,
-			link:  true,
-		}, "empty pages without end", stopUnknown},
-		{"a link", view{more: true, link: true}, "link", followLink},
-		{"an empty page with a link", view{none: true, more: true, link: true}, "link", followLink},
-		{"a link that was followed before", view{more: true}, "full page", useSkip},
-		{"a page that is not full, without a link", view{}, "last page", stopWhole},
-		{"an empty page without a link", view{none: true}, "last page", stopWhole},
-		{"a full page without a link", view{full: true}, "full page", useSkip},
-	} {
+	for _, test := range cursorSteps {
 		rule := ruleFor(test.view)
 		if rule.name != test.rule || rule.then != test.then {
 			t.Errorf("%s: rule %q, step %d; want %q, %d", test.name, rule.name, rule.then, test.rule, test.then)

@@ -43,65 +43,68 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 	}
 }
 
+// writableFiles are modes of files and directories, and whether others may write.
+var writableFiles = map[string]struct {
+	file, dir, parent os.FileMode
+	problem           string // empty: accepted
+	fault             string // the last element of the path that is refused
+}{
+	"only ours":        {file: 0o600, dir: 0o700, parent: 0o700},
+	"readable for all": {file: 0o644, dir: 0o755, parent: 0o755},
+	"group-writable": {
+		file:    0o660,
+		dir:     0o700,
+		parent:  0o700,
+		problem: "written by its group (mode 0660)",
+		fault:   "file",
+	},
+	"world-writable": {
+		file:    0o666,
+		dir:     0o700,
+		parent:  0o700,
+		problem: "written by every user of this machine (mode 0666)",
+		fault:   "file",
+	},
+	"group-writable directory": {
+		file:    0o600,
+		dir:     0o770,
+		parent:  0o700,
+		problem: "a directory that can be written by its group",
+		fault:   "defender",
+	},
+	"world-writable directory": {
+		file:    0o600,
+		dir:     0o777,
+		parent:  0o700,
+		problem: "by every user",
+		fault:   "defender",
+	},
+	"setgid volume": {
+		file:    0o600,
+		dir:     0o777 | os.ModeSetgid,
+		parent:  0o700,
+		problem: "by every user",
+		fault:   "defender",
+	},
+	"writable further up": {
+		file:    0o600,
+		dir:     0o700,
+		parent:  0o775,
+		problem: "by its group",
+		fault:   "etc",
+	},
+	"sticky directory of ours": {file: 0o600, dir: 0o777 | os.ModeSticky, parent: 0o755},
+	"sticky, but writable file": {
+		file:    0o622,
+		dir:     0o777 | os.ModeSticky,
+		parent:  0o755,
+		problem: "by every user",
+		fault:   "file",
+	},
+}
+
 func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
-	for name, tc := range map[string]struct {
-		file, dir, parent os.FileMode
-		problem           string // empty: accepted
-		fault             string // the last element of the path that is refused
-	}{
-		"only ours":        {file: 0o600, dir: 0o700, parent: 0o700},
-		"readable for all": {file: 0o644, dir: 0o755, parent: 0o755},
-		"group-writable": {
-			file:    0o660,
-			dir:     0o700,
-			parent:  0o700,
-			problem: "written by its group (mode 0660)",
-			fault:   "file",
-		},
-		"world-writable": {
-			file:    0o666,
-			dir:     0o700,
-			parent:  0o700,
-			problem: "written by every user of this machine (mode 0666)",
-			fault:   "file",
-		},
-		"group-writable directory": {
-			file:    0o600,
-			dir:     0o770,
-			parent:  0o700,
-			problem: "a directory that can be written by its group",
-			fault:   "defender",
-		},
-		"world-writable directory": {
-			file:    0o600,
-			dir:     0o777,
-			parent:  0o700,
-			problem: "by every user",
-			fault:   "defender",
-		},
-		"setgid volume": {
-			file:    0o600,
-			dir:     0o777 | os.ModeSetgid,
-			parent:  0o700,
-			problem: "by every user",
-			fault:   "defender",
-		},
-		"writable further up": {
-			file:    0o600,
-			dir:     0o700,
-			parent:  0o775,
-			problem: "by its group",
-			fault:   "etc",
-		},
-		"sticky directory of ours": {file: 0o600, dir: 0o777 | os.ModeSticky, parent: 0o755},
-		"sticky, but writable file": {
-			file:    0o622,
-			dir:     0o777 | os.ModeSticky,
-			parent:  0o755,
-			problem: "by every user",
-			fault:   "file",
-		},
-	} {
+	for name, tc := range writableFiles {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t)
 			file := write(t, filepath.Join(dir, "file"))

@@ -230,16 +230,19 @@ func TestAFullListenerCanBeClosed(t *testing.T) {
 	}
 }
 
-func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
+// hostAndToken is a request to a server with settings, and the status of its answer.
+type hostAndToken struct {
+	settings            Settings
+	host, authorization string
+	status              int
+}
+
+func hostsAndTokens() map[string]hostAndToken {
 	token := func() (secret.Text, error) { return secret.New("s3cret"), nil }
 	none := func() (secret.Text, error) { return secret.Text{}, errors.New("gone") }
-
 	listed := []string{"collector.example"}
-	for name, tc := range map[string]struct {
-		settings            Settings
-		host, authorization string
-		status              int
-	}{
+
+	return map[string]hostAndToken{
 		"address":                   {host: "127.0.0.1:9180", status: 200},
 		"IPv6 address":              {host: "[::1]:9180", status: 200},
 		"IPv6 address without port": {host: "[::1]", status: 200},
@@ -293,7 +296,11 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 			status:        401,
 		},
 		"token given but none asked": {host: "127.0.0.1", authorization: "Bearer x", status: 200},
-	} {
+	}
+}
+
+func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
+	for name, tc := range hostsAndTokens() {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, tc.settings, &fixed{})
 

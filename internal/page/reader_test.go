@@ -70,14 +70,18 @@ func (r *randomReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestPages(t *testing.T) {
+// pageCase is the body of an answer, and what the reader finds in it.
+type pageCase struct {
+	promise, doc string
+	rows         []string
+	link         string
+	err          error
+}
+
+func pages() []pageCase {
 	long := `{"x":"` + strings.Repeat(`a\"{`, 50) + `"}`
-	for _, c := range []struct {
-		promise, doc string
-		rows         []string
-		link         string
-		err          error
-	}{
+
+	return []pageCase{
 		{"an OData page", `{"@odata.context":"c","value":[{"a":1},{"b":[2,{}]}],` +
 			`"@odata.nextLink":"https://x/?$skip=1"}`,
 			[]string{`{"a":1}`, `{"b":[2,{}]}`}, "https://x/?$skip=1", nil},
@@ -135,7 +139,11 @@ func TestPages(t *testing.T) {
 		{"something behind the array", `[1] x`, []string{`1`}, "", ErrSyntax},
 		{"something behind the object", `{"value":[1]}{}`, []string{`1`}, "", ErrSyntax},
 		{"what is no JSON for a row", `[abc]`, nil, "", ErrSyntax},
-	} {
+	}
+}
+
+func TestPages(t *testing.T) {
+	for _, c := range pages() {
 		for how, read := range readings {
 			for _, size := range []int{1, 16, 1 << 16} {
 				rows, link, err := readAll(t, NewReader(read(c.doc), Options{Buffer: size}))

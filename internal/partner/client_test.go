@@ -199,16 +199,19 @@ func TestPagesAreFollowedToTheEnd(t *testing.T) {
 	}
 }
 
-func TestHalfAListIsAnError(t *testing.T) {
+// halfList is a list of customers that does not arrive whole, and what is said of it.
+type halfList struct {
+	answer  func(r *http.Request) (int, string)
+	problem string
+	fate    advice.Fate
+}
+
+func halfLists() map[string]halfList {
 	first := func(next string) string {
 		return fmt.Sprintf(`{"value":[%s],"@odata.nextLink":%q}`, relation(contoso, "Contoso", "active", "A"), next)
 	}
 
-	for name, c := range map[string]struct {
-		answer  func(r *http.Request) (int, string)
-		problem string
-		fate    advice.Fate
-	}{
+	return map[string]halfList{
 		"a loop": {
 			func(r *http.Request) (int, string) { return 200, first("http://" + r.Host + "/again") },
 			"without end",
@@ -256,7 +259,11 @@ func TestHalfAListIsAnError(t *testing.T) {
 		},
 		"401": {func(*http.Request) (int, string) { return 401, `` }, "does not accept", advice.NewToken},
 		"404": {func(*http.Request) (int, string) { return 404, `` }, "graph_url", advice.NeedsFix},
-	} {
+	}
+}
+
+func TestHalfAListIsAnError(t *testing.T) {
+	for name, c := range halfLists() {
 		t.Run(name, func(t *testing.T) {
 			client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				status, text := c.answer(r)

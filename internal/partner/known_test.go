@@ -13,17 +13,19 @@ func customer(id, name string) Customer {
 	return Customer{TenantID: alert.TenantID(id), Name: name, Relationships: []Relationship{{Roles: []string{reader}}}}
 }
 
-func TestAListIsComparedWithTheOneBefore(t *testing.T) {
+// comparison is a series of lists, each compared with what is known from those before.
+type comparison struct {
+	lists [][]Customer
+	keep  func(*KnownCustomer) bool
+	want  string // of the last list; a minus stands for vanished
+	then  Change // by the last list
+}
+
+func comparisons() map[string]comparison {
 	always := func(*KnownCustomer) bool { return true }
 	never := func(*KnownCustomer) bool { return false }
-	at := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
 
-	for name, c := range map[string]struct {
-		lists [][]Customer
-		keep  func(*KnownCustomer) bool
-		want  string // of the last list; a minus stands for vanished
-		then  Change // by the last list
-	}{
+	return map[string]comparison{
 		"the first":     {[][]Customer{{customer(contoso, "C")}}, always, "C", Change{New: []string{"C"}}},
 		"the same":      {[][]Customer{{customer(contoso, "C")}, {customer(contoso, "C")}}, always, "C", Change{}},
 		"another name":  {[][]Customer{{customer(contoso, "C")}, {customer(contoso, "D")}}, always, "D", Change{}},
@@ -42,7 +44,13 @@ func TestAListIsComparedWithTheOneBefore(t *testing.T) {
 			"B C",
 			Change{New: []string{"B"}},
 		},
-	} {
+	}
+}
+
+func TestAListIsComparedWithTheOneBefore(t *testing.T) {
+	at := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+
+	for name, c := range comparisons() {
 		t.Run(name, func(t *testing.T) {
 			var (
 				known Known

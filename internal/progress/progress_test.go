@@ -23,14 +23,18 @@ func resumed(cp Checkpoint) *Progress {
 	return p
 }
 
-func TestAPollReachesBackByOverlapLatenessAndSweep(t *testing.T) {
+// reachCase is the progress of a unit, and how far back its next poll reaches.
+type reachCase struct {
+	reach      Reach
+	checkpoint Checkpoint
+	from       tick.Tick
+	sweep      bool
+}
+
+func reaches() map[string]reachCase {
 	const day = 24 * time.Hour
-	for name, c := range map[string]struct {
-		reach      Reach
-		checkpoint Checkpoint
-		from       tick.Tick
-		sweep      bool
-	}{
+
+	return map[string]reachCase{
 		"the overlap": {
 			reach:      reach,
 			checkpoint: Checkpoint{Floor: ago(30 * day), Watermark: ago(0), Swept: ago(time.Minute)},
@@ -84,7 +88,11 @@ func TestAPollReachesBackByOverlapLatenessAndSweep(t *testing.T) {
 			from:  ago(25 * time.Hour),
 			sweep: true,
 		},
-	} {
+	}
+}
+
+func TestAPollReachesBackByOverlapLatenessAndSweep(t *testing.T) {
+	for name, c := range reaches() {
 		t.Run(name, func(t *testing.T) {
 			p := New(c.reach, &Budget{})
 			p.Resume(c.checkpoint, nil)

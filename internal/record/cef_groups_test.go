@@ -34,7 +34,10 @@ func incident(entities ...string) string {
 	return `{"incidentId":1,"alerts":[{"devices":[],"entities":` + flatEvidence(entities...) + `}]}`
 }
 
-func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
+// evidenceGroup is an alert with evidence, and the keys of its CEF line.
+type evidenceGroup struct{ promise, api, raw, want string }
+
+func evidenceGroups() []evidenceGroup {
 	const (
 		message = `analyzedMessage "senderIp":"198.51.100.4","networkMessageId":"n1",` +
 			`"p1Sender":{"emailAddress":"bounce@evil.example"},"p2Sender":{"emailAddress":"bad@evil.example"},` +
@@ -44,7 +47,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		connection = `networkConnection "sourceAddress":{"ipAddress":"10.0.0.1"},"sourcePort":1025,` +
 			`"destinationAddress":{"ipAddress":"192.0.2.9"},"destinationPort":443,"protocol":"tcp"`
 	)
-	for _, c := range []struct{ promise, api, raw, want string }{
+
+	return []evidenceGroup{
 		{
 			"the user that fills most keys", "graph",
 			graphEvidence(`user "userAccount":{"accountName":"s.t","userSid":"S-1"}`,
@@ -259,7 +263,11 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		{"a null does not hide a value in another case", "siem", `{"SHA1":null,"Sha1":"11"}`, "fileHash=11"},
 		{"evidence that is none", "graph",
 			`{"evidence":[null,7,"x",[],{},{"@odata.type":7},{"@odata.type":"#x.userEvidence","userAccount":7}]}`, ""},
-	} {
+	}
+}
+
+func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
+	for _, c := range evidenceGroups() {
 		line, _ := cefLine(t, Options{TenantID: "t", API: alert.API(c.api)}, c.raw)
 		_, extension, _ := strings.Cut(line, "|Unknown|")
 

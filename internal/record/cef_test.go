@@ -47,12 +47,15 @@ func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 	return line, p
 }
 
-func TestCEFValues(t *testing.T) {
-	graph := func(s string) string { return `{"id":"1",` + s + `}` }
+// cefValue is an alert, and the part of its CEF line that a value becomes.
+type cefValue struct{ promise, api, raw, key, want string }
 
+func cefValues() []cefValue {
+	graph := func(s string) string { return `{"id":"1",` + s + `}` }
 	const file = `"evidence":[{"entityType":"Process","fileName":"p.exe","sha1":"p1"},{"entityType":"File",` +
 		`"fileName":"f.exe","filePath":"C:\\f","sha1":"f1","sha256":"f2"}]`
-	for _, c := range []struct{ promise, api, raw, key, want string }{
+
+	return []cefValue{
 		{"an escaped title", "graph", graph(`"title":"a|b\\c=d\r\ne 😀"`), "name", `a|b\c=d e 😀`},
 		{"a title of 5000 characters", "graph", graph(`"title":"` + strings.Repeat("é", 5000) + `"`), "name",
 			strings.Repeat("é", 256)},
@@ -105,7 +108,11 @@ func TestCEFValues(t *testing.T) {
 		{"an incident's class", "incidents", `{"incidentId":1}`, "class", "incident"},
 		{"alerts that are none", "incidents", `{"incidentId":1,"alerts":7}`, "cnt", ""},
 		{"the tenant", "siem", `{}`, "flexString2", "Contoso | Ltd = 1"},
-	} {
+	}
+}
+
+func TestCEFValues(t *testing.T) {
+	for _, c := range cefValues() {
 		line, p := cefLine(t, Options{TenantID: "t", Tenant: "Contoso | Ltd = 1", API: alert.API(c.api)}, c.raw)
 
 		got := p.ext[c.key]

@@ -202,19 +202,15 @@ func TestContainersOfEverySizeComeBack(t *testing.T) {
 	}
 }
 
-func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
-	deep := func(n int) string { return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }
-	for _, raw := range []string{deep(MaxDepth), strings.Replace(deep(MaxDepth), "[]", `[1,"x"]`, 1)} {
-		if got, err := recordOf(t, raw); err != nil || got != raw {
-			t.Errorf("%d levels: %s, %v", MaxDepth, got, err)
-		}
-	}
+// refusedAlert is a row that cannot be kept as sent, and the place of the error.
+type refusedAlert struct {
+	promise, raw string
+	want         error
+	at           int
+}
 
-	for _, c := range []struct {
-		promise, raw string
-		want         error
-		at           int
-	}{
+func refusedAlerts() []refusedAlert {
+	return []refusedAlert{
 		{"nothing", "", ErrNotObject, 0},
 		{"white space", "  ", ErrNotObject, 2},
 		{"an array", " [{}]", ErrNotObject, 1},
@@ -264,7 +260,22 @@ func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 		{"a key that is not UTF-8", "{\"a\xff\":1}", ErrUTF8, 3},
 		{"32 levels", deep(MaxDepth + 1), ErrTooDeep, 5 + MaxDepth - 1},
 		{"a million levels", strings.Repeat(`{"a":`, 1e6), ErrTooDeep, 5 * MaxDepth},
-	} {
+	}
+}
+
+// deep returns an object with arrays in it, n levels in all.
+func deep(n int) string {
+	return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}`
+}
+
+func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
+	for _, raw := range []string{deep(MaxDepth), strings.Replace(deep(MaxDepth), "[]", `[1,"x"]`, 1)} {
+		if got, err := recordOf(t, raw); err != nil || got != raw {
+			t.Errorf("%d levels: %s, %v", MaxDepth, got, err)
+		}
+	}
+
+	for _, c := range refusedAlerts() {
 		got, err := recordOf(t, c.raw)
 		if !errors.Is(err, c.want) || !strings.HasSuffix(err.Error(), fmt.Sprintf(" at byte %d", c.at)) {
 			t.Errorf("%s: %.60q became %.60s, %v; want %v at byte %d", c.promise, c.raw, got, err, c.want, c.at)

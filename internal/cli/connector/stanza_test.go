@@ -42,87 +42,84 @@ func summary(all []Stanza) string {
 	return strings.Join(lines, "; ")
 }
 
+// mixedStanzas are files in which one stanza could be taken for a part of another.
+var mixedStanzas = map[string]struct{ text, want string }{
+	"two, the second one half": {
+		"[rest://a]\n" + urlOfA + partsOfA + "\n[rest://b]\ndisabled = 1\n" + urlOfB,
+		"rest://a A app-a secret-a token-a; rest://b B    disabled",
+	},
+	"the common application, tokens of each": {
+		"[default]\noauth2_client_id = app\noauth2_client_secret = s\n[a]\n" + urlOfA +
+			"oauth2_refresh_token = ta\n[b]\n" + urlOfB + "oauth2_refresh_token = tb\n",
+		"a A app s ta; b B app s tb",
+	},
+	"a common token goes with its tenant only": {
+		"[default]\n" + urlOfA + partsOfA + "[a]\nendpoint = https://x\n[b]\n" + urlOfB +
+			"[c]\nendpoint = https://y\n",
+		"a A app-a secret-a token-a; b B app-a secret-a ; c A app-a secret-a token-a",
+	},
+	"a common secret goes with its application only": {
+		"[default]\n" + urlOfA + partsOfA + "[b]\noauth2_client_id = app-b\n",
+		"b A app-b  ",
+	},
+	"what stands before the first header is common": {
+		"oauth2_client_id = app\n[a]\n" + urlOfA + "[b]\n" + urlOfB,
+		"a A app  ; b B app  ",
+	},
+	"a common sign-in page is not the tenant of a stanza": {
+		"[default]\noauth2_auth_url = " + login + tenant + "/oauth2/authorize\n[b]\n" + urlOfB +
+			"oauth2_client_id = app\n",
+		"b B app  ",
+	},
+	"a stanza that comes again goes on": {
+		"[a]\n" + urlOfA + "[b]\n" + urlOfB + "oauth2_client_id = app-b\n[a]\n" + partsOfA,
+		"a A app-a secret-a token-a; b B app-b  ",
+	},
+	"a stanza that comes again for another tenant": {
+		"[a]\n" + urlOfA + partsOfA + "[a]\n" + urlOfB + "[b]\n" + urlOfB + "oauth2_client_id = app-b\n",
+		"a refused; b B app-b  ",
+	},
+	"two files in one, without headers": {strings.ReplaceAll(urlOfA+partsOfA+urlOfB, " = ", "="), " refused"},
+	"two names for one thing": {
+		"client_id=app-a\noauth2_client_id=app-b\n" + strings.ReplaceAll(urlOfA, " = ", "="),
+		" refused",
+	},
+	"a key that comes again, the same": {
+		"[a]\n" + urlOfA + partsOfA + urlOfA + "oauth2_client_secret =\n",
+		"a A app-a secret-a token-a",
+	},
+	"sign-in page and token address of two tenants": {
+		"client_id=app\nauth_url=" + login + tenant + "/oauth2/authorize\ntoken_url=" + login + other +
+			"/oauth2/token\n",
+		" refused",
+	},
+	"a sign-in page for all tenants": {
+		"client_id=app\nauth_url=" + login + "common/oauth2/authorize\ntoken_url=" + login + other +
+			"/oauth2/token\n",
+		" B app  ",
+	},
+	"other stanzas are passed over": {
+		"[default]\nhost = h\n[monitor:///var/log]\nurl = https://x\n[a]\n" + urlOfA + partsOfA + "[script://y]\n" +
+			"disabled = 0\n",
+		"a A app-a secret-a token-a",
+	},
+	"[default] alone": {"[default]\n" + urlOfA + partsOfA, " A app-a secret-a token-a"},
+	"a continued value is no header": {
+		"[a]\n" + urlOfA + "oauth2_client_secret = one\\\n[two]\noauth2_client_id = app\n",
+		"a A app one[two] ",
+	},
+	"backslashes of Splunk are letters": {
+		"[a]\n" + urlOfA + "oauth2_client_secret = p\\tq\\=r\noauth2_client_id = app\n",
+		`a A app p\tq\=r `,
+	},
+	"a secret that Splunk has encrypted counts as blank": {
+		"[a]\n" + urlOfA + "oauth2_client_secret = $7$abc==\noauth2_client_id = app\n",
+		"a A app  ",
+	},
+}
+
 func TestStanzasAreNeverMixed(t *testing.T) {
-	for name, c := range map[string]struct{ text, want string }{
-		"two, the second one half": {
-			"[rest://a]\n" + urlOfA + partsOfA + "\n[rest://b]\ndisabled = 1\n" + urlOfB,
-			"rest://a A app-a secret-a token-a; rest://b B    disabled",
-		},
-		"the common application, tokens of each": {
-			"[default]\noauth2_client_id = app\noauth2_client_secret = s\n[a]\n" + urlOfA +
-				"oauth2_refresh_token = ta\n[b]\n" + urlOfB + "oauth2_refresh_token = tb\n",
-			"a A app s ta; b B app s tb",
-		},
-		"a common token goes with its tenant only": {
-			"[default]\n" + urlOfA + partsOfA + "[a]\nendpoint = https://x\n[b]\n" + urlOfB +
-				"[c]\nendpoint = https://y\n",
-			"a A app-a secret-a token-a; b B app-a secret-a ; c A app-a secret-a token-a",
-		},
-		"a common secret goes with its application only": {
-			"[default]\n" + urlOfA + partsOfA + "[b]\noauth2_client_id = app-b\n",
-			"b A app-b  ",
-		},
-		"what stands before the first header is common": {
-			"oauth2_client_id = app\n[a]\n" + urlOfA + "[b]\n" + urlOfB,
-			"a A app  ; b B app  ",
-		},
-		"a common sign-in page is not the tenant of a stanza": {
-			"[default]\noauth2_auth_url = " + login + tenant + "/oauth2/authorize\n[b]\n" + urlOfB +
-				"oauth2_client_id = app\n",
-			"b B app  ",
-		},
-		"a stanza that comes again goes on": {
-			"[a]\n" + urlOfA + "[b]\n" + urlOfB + "oauth2_client_id = app-b\n[a]\n" + partsOfA,
-			"a A app-a secret-a token-a; b B app-b  ",
-		},
-		"a stanza that comes again for another tenant": {
-			"[a]\n" + urlOfA + partsOfA + "[a]\n" + urlOfB + "[b]\n" + urlOfB + "oauth2_client_id = app-b\n",
-			"a refused; b B app-b  ",
-		},
-		"two files in one, without headers": {
-			strings.ReplaceAll(urlOfA+partsOfA+urlOfB, " = ", "="),
-			" refused",
-		},
-		"two names for one thing": {
-			"client_id=app-a\noauth2_client_id=app-b\n" + strings.ReplaceAll(urlOfA, " = ", "="),
-			" refused",
-		},
-		"a key that comes again, the same": {
-			"[a]\n" + urlOfA + partsOfA + urlOfA + "oauth2_client_secret =\n",
-			"a A app-a secret-a token-a",
-		},
-		"sign-in page and token address of two tenants": {
-			"client_id=app\nauth_url=" + login + tenant + "/oauth2/authorize\ntoken_url=" + login + other +
-				"/oauth2/token\n",
-			" refused",
-		},
-		"a sign-in page for all tenants": {
-			"client_id=app\nauth_url=" + login + "common/oauth2/authorize\ntoken_url=" + login + other +
-				"/oauth2/token\n",
-			" B app  ",
-		},
-		"other stanzas are passed over": {
-			"[default]\nhost = h\n[monitor:///var/log]\nurl = https://x\n[a]\n" + urlOfA + partsOfA + "[script://y]\n" +
-				"disabled = 0\n",
-			"a A app-a secret-a token-a",
-		},
-		"[default] alone": {
-			"[default]\n" + urlOfA + partsOfA,
-			" A app-a secret-a token-a",
-		},
-		"a continued value is no header": {
-			"[a]\n" + urlOfA + "oauth2_client_secret = one\\\n[two]\noauth2_client_id = app\n",
-			"a A app one[two] ",
-		},
-		"backslashes of Splunk are letters": {
-			"[a]\n" + urlOfA + "oauth2_client_secret = p\\tq\\=r\noauth2_client_id = app\n",
-			`a A app p\tq\=r `,
-		},
-		"a secret that Splunk has encrypted counts as blank": {
-			"[a]\n" + urlOfA + "oauth2_client_secret = $7$abc==\noauth2_client_id = app\n",
-			"a A app  ",
-		},
-	} {
+	for name, c := range mixedStanzas {
 		t.Run(name, func(t *testing.T) {
 			all, err := Read([]byte(c.text))
 			if err != nil {

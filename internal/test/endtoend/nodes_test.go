@@ -137,10 +137,7 @@ func TestANodeDeliversNothingAfterItsDeadline(t *testing.T) {
 
 	for name, away := range map[string]struct{ begin, end func(n *node) }{
 		"stopped": {(*node).freeze, (*node).thaw},
-		"cut": {
-			func(n *node) { n.c.upset(n.id); n.proxy.Cut() },
-			func(n *node) { n.proxy.Restore() },
-		},
+		"cut":     {func(n *node) { n.c.upset(n.id); n.proxy.Cut() }, func(n *node) { n.proxy.Restore() }},
 		"frozen network": {
 			func(n *node) { n.c.upset(n.id); n.proxy.Freeze() },
 			func(n *node) { n.proxy.Restore() },

@@ -103,10 +103,7 @@ func destinations() map[string][]delivery {
 		"tenants": {
 			{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}},
 			{many[1], []place{atSplunk(hecNorthwind, "sec_northwind", endpoint)}},
-			{
-				many[2],
-				[]place{arcsight},
-			},
+			{many[2], []place{arcsight}},
 			{many[3], []place{arcsight}},
 			{many[4], []place{atSplunk(hecToken, "sec_unassigned", graph)}},
 		},

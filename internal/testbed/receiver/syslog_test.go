@@ -10,13 +10,17 @@ import (
 	"time"
 )
 
-func TestSyslogLines(t *testing.T) {
+// syslogLine is what a sender writes, and what the receiver makes of it.
+type syslogLine struct {
+	format SyslogFormat
+	line   string
+	want   string // the message in short, or the beginning of the fault
+}
+
+func syslogLines() map[string]syslogLine {
 	const bom = "\xef\xbb\xbf"
-	for name, c := range map[string]struct {
-		format SyslogFormat
-		line   string
-		want   string // the message in short, or the beginning of the fault
-	}{
+
+	return map[string]syslogLine{
 		"3164": {RFC3164, `<133>Feb  3 09:13:31 poller CEF:0|a=b 😀`,
 			`16.5 02-03T09:13:31 poller "CEF:0|a=b 😀"`},
 		"3164, two digits":  {RFC3164, `<0>Nov 23 09:13:31 10.0.0.1 x`, `0.0 11-23T09:13:31 10.0.0.1 "x"`},
@@ -56,7 +60,11 @@ func TestSyslogLines(t *testing.T) {
 			`fault: structured data`},
 		"5424, no structured data":  {RFC5424, `<133>1 2026-02-03T09:13:31Z h - - - x`, `fault: no structured data`},
 		"5424, text at once behind": {RFC5424, `<133>1 2026-02-03T09:13:31Z h - - - -x`, `fault: no space`},
-	} {
+	}
+}
+
+func TestSyslogLines(t *testing.T) {
+	for name, c := range syslogLines() {
 		m, err := parseSyslog(c.line, c.format)
 
 		got := fmt.Sprintf("%d.%d %s %s %q", m.Facility, m.Severity, m.Time.Format("01-02T15:04:05"), m.Host, m.Text)

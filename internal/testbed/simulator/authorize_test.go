@@ -128,48 +128,39 @@ func TestDocumentedMSSPScript(t *testing.T) {
 	}
 }
 
+// codeRefusals are codes that are redeemed in a wrong way.
+var codeRefusals = map[string]struct {
+	ask  url.Values
+	path string
+	form url.Values
+	wait time.Duration
+	code int
+}{
+	"another redirect": {askV2, contoso, with(codeV2, "redirect_uri", "http://localhost:5001/cb"), 0, 500112},
+	"a wrong verifier": {askV2, contoso, with(codeV2, "code_verifier", strings.Repeat("x", 43)), 0, 501481},
+	"a short verifier": {askV2, contoso, with(codeV2, "code_verifier", "x"), 0, 501491},
+	"no verifier":      {askV2, contoso, with(codeV2, "code_verifier", ""), 0, 900144},
+	"a verifier that nobody asked for": {
+		with(askV2, "code_challenge", "", "code_challenge_method", ""),
+		contoso,
+		codeV2,
+		0,
+		501481,
+	},
+	"ten minutes of waiting": {askV2, contoso, codeV2, 10 * time.Minute, 70008},
+	"another tenant's path":  {askV2, fabrikam, codeV2, 0, 700005},
+	"scopes of two resources": {
+		askV2,
+		contoso,
+		with(codeV2, "scope", "https://graph.microsoft.com/.default https://api.security.microsoft.com/.default"),
+		0,
+		700022,
+	},
+}
+
 func TestCodeRefusals(t *testing.T) {
-	tests := map[string]struct {
-		ask  url.Values
-		path string
-		form url.Values
-		wait time.Duration
-		code int
-	}{
-		"another redirect": {
-			askV2,
-			contoso,
-			with(codeV2, "redirect_uri", "http://localhost:5001/cb"),
-			0,
-			500112,
-		},
-		"a wrong verifier": {
-			askV2,
-			contoso,
-			with(codeV2, "code_verifier", strings.Repeat("x", 43)),
-			0,
-			501481,
-		},
-		"a short verifier": {askV2, contoso, with(codeV2, "code_verifier", "x"), 0, 501491},
-		"no verifier":      {askV2, contoso, with(codeV2, "code_verifier", ""), 0, 900144},
-		"a verifier that nobody asked for": {
-			with(askV2, "code_challenge", "", "code_challenge_method", ""),
-			contoso,
-			codeV2,
-			0,
-			501481,
-		},
-		"ten minutes of waiting": {askV2, contoso, codeV2, 10 * time.Minute, 70008},
-		"another tenant's path":  {askV2, fabrikam, codeV2, 0, 700005},
-		"scopes of two resources": {
-			askV2,
-			contoso,
-			with(codeV2, "scope", "https://graph.microsoft.com/.default https://api.security.microsoft.com/.default"),
-			0,
-			700022,
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range codeRefusals {
 		t.Run(name+" is refused", func(t *testing.T) {
 			f := start(t, auto)
 			code := f.code(contoso+"/oauth2/v2.0/authorize", test.ask)
@@ -204,14 +195,18 @@ func TestCodeRefusals(t *testing.T) {
 	})
 }
 
-func TestAuthorizeRefusals(t *testing.T) {
+// authorizeRefusal is a request for a code, and how it is refused.
+type authorizeRefusal struct {
+	path string
+	form url.Values
+	page string // on the page itself
+	back string // the error that is sent back
+}
+
+func authorizeRefusals() map[string]authorizeRefusal {
 	v2 := contoso + "/oauth2/v2.0/authorize"
-	tests := map[string]struct {
-		path string
-		form url.Values
-		page string // on the page itself
-		back string // the error that is sent back
-	}{
+
+	return map[string]authorizeRefusal{
 		"an unknown redirect stays on the page": {
 			v2,
 			with(askV2, "redirect_uri", "http://localhost:5000/other"),
@@ -257,12 +252,7 @@ func TestAuthorizeRefusals(t *testing.T) {
 		"no redirect at v2":      {v2, with(askV2, "redirect_uri", ""), "AADSTS900144", ""},
 		"an unknown application": {v2, with(askV2, "client_id", fabrikam), "AADSTS700016", ""},
 		"an unknown tenant":      {"nowhere.example/oauth2/authorize", askV1, "AADSTS90002", ""},
-		"a resource at v2": {
-			v2,
-			with(askV2, "resource", "https://graph.windows.net"),
-			"",
-			"invalid_request",
-		},
+		"a resource at v2":       {v2, with(askV2, "resource", "https://graph.windows.net"), "", "invalid_request"},
 		"an unknown resource at v1": {
 			contoso + "/oauth2/authorize",
 			with(askV1, "resource", "https://x.example"),
@@ -276,30 +266,18 @@ func TestAuthorizeRefusals(t *testing.T) {
 			"",
 			"invalid_scope",
 		},
-		"another response_type": {
-			v2,
-			with(askV2, "response_type", "token"),
-			"",
-			"unsupported_response_type",
-		},
-		"a challenge that is too short": {
-			v2,
-			with(askV2, "code_challenge", "abc"),
-			"",
-			"invalid_request",
-		},
-		"a method that is unknown": {
-			v2,
-			with(askV2, "code_challenge_method", "S512"),
-			"",
-			"invalid_request",
-		},
+		"another response_type":         {v2, with(askV2, "response_type", "token"), "", "unsupported_response_type"},
+		"a challenge that is too short": {v2, with(askV2, "code_challenge", "abc"), "", "invalid_request"},
+		"a method that is unknown":      {v2, with(askV2, "code_challenge_method", "S512"), "", "invalid_request"},
 		"a prompt that is unknown":      {v2, with(askV2, "prompt", "maybe"), "", "invalid_request"},
 		"prompt=none without a session": {v2, with(askV2, "prompt", "none"), "", "login_required"},
 	}
+}
+
+func TestAuthorizeRefusals(t *testing.T) {
 
 	f := start(t, auto)
-	for name, test := range tests {
+	for name, test := range authorizeRefusals() {
 		t.Run(name, func(t *testing.T) {
 			f := f
 			f.t = t

@@ -3,12 +3,49 @@ package simulator_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"fluent-bit-defender/internal/testbed/simulator"
 )
+
+// parsedFaults are what TestParseFaults writes, without the defaults.
+var parsedFaults = []simulator.Fault{
+	{
+		Name:  "429",
+		Code:  429,
+		Every: 7,
+		After: "seconds",
+	},
+	{
+		Name: "cut",
+		P:    0.1,
+		At:   0.25,
+		API:  "siem",
+		Kind: "length",
+	},
+	{
+		Name:  "503",
+		Code:  503,
+		From:  10 * time.Second,
+		To:    40 * time.Second,
+		After: "date",
+		Wait:  time.Minute,
+	},
+	{
+		Name:  "aadsts",
+		Code:  70000,
+		Count: 1,
+		API:   "login",
+	},
+	{Name: "skew", By: -10 * time.Minute},
+	{Name: "late", By: 2 * time.Hour, Tenant: "contoso.example"},
+	{Name: "huge", Size: 2_000_000},
+	{Name: "clamp", Size: 100},
+	{Name: "skip", Kind: "ignored"},
+}
 
 func TestParseFaults(t *testing.T) {
 	got, err := simulator.ParseFaults(
@@ -20,42 +57,7 @@ func TestParseFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	type f = simulator.Fault
-
-	want := []f{
-		{
-			Name:  "429",
-			Code:  429,
-			Every: 7,
-			After: "seconds",
-		},
-		{
-			Name: "cut",
-			P:    0.1,
-			At:   0.25,
-			API:  "siem",
-			Kind: "length",
-		},
-		{
-			Name:  "503",
-			Code:  503,
-			From:  10 * time.Second,
-			To:    40 * time.Second,
-			After: "date",
-			Wait:  time.Minute,
-		},
-		{
-			Name:  "aadsts",
-			Code:  70000,
-			Count: 1,
-			API:   "login",
-		},
-		{Name: "skew", By: -10 * time.Minute},
-		{Name: "late", By: 2 * time.Hour, Tenant: "contoso.example"},
-		{Name: "huge", Size: 2_000_000},
-		{Name: "clamp", Size: 100},
-		{Name: "skip", Kind: "ignored"},
-	}
+	want := slices.Clone(parsedFaults)
 	for i := range want {
 		w := &want[i]
 		if w.Wait == 0 {

@@ -51,66 +51,56 @@ func (a answer) ids(t *testing.T, key string) string {
 	return strings.Join(texts(list, key), " ")
 }
 
+// listOptions are queries of a list, and the alerts that each returns.
+var listOptions = map[string]struct{ api, query, want string }{
+	"newest first":          {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
+	"$top":                  {simulator.Endpoint, "?$top=2", "a004 a003"},
+	"$top as it is encoded": {simulator.Endpoint, "?%24top=2", "a004 a003"},
+	"$top and $skip":        {simulator.Endpoint, "?$top=2&$skip=4", "a000"},
+	"$top=0":                {simulator.Endpoint, "?$top=0", ""},
+	"an option without its dollar is ignored": {
+		simulator.Endpoint,
+		"?top=2&filter=severity+eq+'High'",
+		"a004 a003 a002 a001 a000",
+	},
+	"$orderby by update": {simulator.Endpoint, "?$orderby=lastUpdateTime+asc", "a004 a003 a002 a001 a000"},
+	"$orderby down":      {simulator.Endpoint, "?$orderby=lastUpdateTime%20desc&$top=2", "a000 a001"},
+	"$orderby by two": {
+		simulator.Endpoint,
+		"?$orderby=severity,alertCreationTime+desc",
+		"a004 a002 a000 a003 a001",
+	},
+	"$filter with plus signs": {simulator.Endpoint, "?$filter=severity+eq+'Low'", "a003 a001"},
+	"$filter, a window": {
+		simulator.Graph,
+		"?$orderby=lastUpdateDateTime+asc" +
+			"&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z",
+		"a002 a001",
+	},
+	"$filter by a time and $orderby another": {
+		simulator.Graph,
+		"?$orderby=createdDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z",
+		"a000 a001 a002",
+	},
+	"Graph's enumerations are in camel case": {
+		simulator.Graph,
+		"?$filter=severity+eq+'high'&$orderby=createdDateTime+asc",
+		"a000 a002 a004",
+	},
+	"an unmasked value can be filtered by": {
+		simulator.Graph,
+		"?$filter=serviceSource+eq+'microsoftSentinel'&$top=1",
+		"a004",
+	},
+	"$count":             {simulator.Graph, "?$count=true&$top=1", "a004"},
+	"incidents":          {simulator.Incidents, "?$filter=status+eq+'Active'&$top=2", "1004 1003"},
+	"the versioned path": {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
+}
+
 func TestListOptions(t *testing.T) {
 	f := many(t, 5)
 
-	tests := map[string]struct{ api, query, want string }{
-		"newest first":          {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
-		"$top":                  {simulator.Endpoint, "?$top=2", "a004 a003"},
-		"$top as it is encoded": {simulator.Endpoint, "?%24top=2", "a004 a003"},
-		"$top and $skip":        {simulator.Endpoint, "?$top=2&$skip=4", "a000"},
-		"$top=0":                {simulator.Endpoint, "?$top=0", ""},
-		"an option without its dollar is ignored": {
-			simulator.Endpoint,
-			"?top=2&filter=severity+eq+'High'",
-			"a004 a003 a002 a001 a000",
-		},
-		"$orderby by update": {
-			simulator.Endpoint,
-			"?$orderby=lastUpdateTime+asc",
-			"a004 a003 a002 a001 a000",
-		},
-		"$orderby down": {
-			simulator.Endpoint,
-			"?$orderby=lastUpdateTime%20desc&$top=2",
-			"a000 a001",
-		},
-		"$orderby by two": {
-			simulator.Endpoint,
-			"?$orderby=severity,alertCreationTime+desc",
-			"a004 a002 a000 a003 a001",
-		},
-		"$filter with plus signs": {simulator.Endpoint, "?$filter=severity+eq+'Low'", "a003 a001"},
-		"$filter, a window": {
-			simulator.Graph,
-			"?$orderby=lastUpdateDateTime+asc" +
-				"&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z",
-			"a002 a001",
-		},
-		"$filter by a time and $orderby another": {
-			simulator.Graph,
-			"?$orderby=createdDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z",
-			"a000 a001 a002",
-		},
-		"Graph's enumerations are in camel case": {
-			simulator.Graph,
-			"?$filter=severity+eq+'high'&$orderby=createdDateTime+asc",
-			"a000 a002 a004",
-		},
-		"an unmasked value can be filtered by": {
-			simulator.Graph,
-			"?$filter=serviceSource+eq+'microsoftSentinel'&$top=1",
-			"a004",
-		},
-		"$count": {simulator.Graph, "?$count=true&$top=1", "a004"},
-		"incidents": {
-			simulator.Incidents,
-			"?$filter=status+eq+'Active'&$top=2",
-			"1004 1003",
-		},
-		"the versioned path": {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
-	}
-	for name, test := range tests {
+	for name, test := range listOptions {
 		t.Run(name, func(t *testing.T) {
 			f := f
 			f.t = t
@@ -136,50 +126,52 @@ func TestListOptions(t *testing.T) {
 	}
 }
 
+// listRefusals are queries that are refused.
+var listRefusals = map[string]struct {
+	api, query, code, text string
+}{
+	"a quoted date at Graph": {
+		simulator.Graph,
+		"?$filter=lastUpdateDateTime+ge+'2026-03-01T00:00:00Z'",
+		"BadRequest",
+		"Invalid filter clause: A binary operator with incompatible types",
+	},
+	"a date without a zone": {
+		simulator.Graph,
+		"?$filter=lastUpdateDateTime+ge+2026-03-01T00:00:00",
+		"BadRequest",
+		"should be in format",
+	},
+	"a property that is no filter": {
+		simulator.Graph,
+		"?$filter=investigationState+eq+'x'",
+		"BadRequest",
+		"Could not find",
+	},
+	"severity of incidents": {
+		simulator.Incidents,
+		"?$filter=severity+eq+'High'",
+		"ODataError",
+		"Could not find",
+	},
+	"more than 500 skipped at Graph":   {simulator.Graph, "?$skip=501", "BadRequest", "Skip"},
+	"more than 100 incidents":          {simulator.Incidents, "?$top=101", "ODataError", "'100'"},
+	"more than 10000 alerts":           {simulator.Endpoint, "?$top=10001", "ODataError", "'10000'"},
+	"a negative $top":                  {simulator.Endpoint, "?$top=-1", "ODataError", "$top"},
+	"a $skip that is no number":        {simulator.Endpoint, "?$skip=x", "ODataError", "$skip"},
+	"an option given twice":            {simulator.Endpoint, "?$top=1&$top=2", "ODataError", "more than once"},
+	"an unknown option":                {simulator.Endpoint, "?$select=id", "ODataError", "$select"},
+	"an expansion of something else":   {simulator.Endpoint, "?$expand=alerts", "ODataError", "expand"},
+	"an expansion at Graph":            {simulator.Graph, "?$expand=evidence", "BadRequest", "expand"},
+	"an order by something else":       {simulator.Endpoint, "?$orderby=title", "ODataError", "orderby"},
+	"an order that is none":            {simulator.Endpoint, "?$orderby=severity+up", "ODataError", "orderby"},
+	"a skip token that was not issued": {simulator.Graph, "?$skiptoken=AAAA", "BadRequest", "skip token"},
+}
+
 func TestListRefusals(t *testing.T) {
 	f := many(t, 2)
 
-	tests := map[string]struct {
-		api, query, code, text string
-	}{
-		"a quoted date at Graph": {
-			simulator.Graph,
-			"?$filter=lastUpdateDateTime+ge+'2026-03-01T00:00:00Z'",
-			"BadRequest",
-			"Invalid filter clause: A binary operator with incompatible types",
-		},
-		"a date without a zone": {
-			simulator.Graph,
-			"?$filter=lastUpdateDateTime+ge+2026-03-01T00:00:00",
-			"BadRequest",
-			"should be in format",
-		},
-		"a property that is no filter": {
-			simulator.Graph,
-			"?$filter=investigationState+eq+'x'",
-			"BadRequest",
-			"Could not find",
-		},
-		"severity of incidents": {
-			simulator.Incidents,
-			"?$filter=severity+eq+'High'",
-			"ODataError",
-			"Could not find",
-		},
-		"more than 500 skipped at Graph":   {simulator.Graph, "?$skip=501", "BadRequest", "Skip"},
-		"more than 100 incidents":          {simulator.Incidents, "?$top=101", "ODataError", "'100'"},
-		"more than 10000 alerts":           {simulator.Endpoint, "?$top=10001", "ODataError", "'10000'"},
-		"a negative $top":                  {simulator.Endpoint, "?$top=-1", "ODataError", "$top"},
-		"a $skip that is no number":        {simulator.Endpoint, "?$skip=x", "ODataError", "$skip"},
-		"an option given twice":            {simulator.Endpoint, "?$top=1&$top=2", "ODataError", "more than once"},
-		"an unknown option":                {simulator.Endpoint, "?$select=id", "ODataError", "$select"},
-		"an expansion of something else":   {simulator.Endpoint, "?$expand=alerts", "ODataError", "expand"},
-		"an expansion at Graph":            {simulator.Graph, "?$expand=evidence", "BadRequest", "expand"},
-		"an order by something else":       {simulator.Endpoint, "?$orderby=title", "ODataError", "orderby"},
-		"an order that is none":            {simulator.Endpoint, "?$orderby=severity+up", "ODataError", "orderby"},
-		"a skip token that was not issued": {simulator.Graph, "?$skiptoken=AAAA", "BadRequest", "skip token"},
-	}
-	for name, test := range tests {
+	for name, test := range listRefusals {
 		t.Run(name+" is refused", func(t *testing.T) {
 			f := f
 			f.t = t

@@ -18,6 +18,42 @@ func mustTick(t testing.TB, s string) tick.Tick {
 	return n
 }
 
+// heldFilters are filters, and whether a row matches them.
+var heldFilters = map[string]bool{
+	"lastUpdateTime ge 2026-03-01T12:00:00.1234567Z":          true,
+	"lastUpdateTime gt 2026-03-01T12:00:00.1234567Z":          false,
+	"lastUpdateTime gt 2026-03-01T12:00:00.1234566Z":          true,
+	"lastUpdateTime lt 2026-03-01T12:00:00.1234567Z":          false,
+	"lastUpdateTime le 2026-03-01T12:00:00.1234567Z":          true,
+	"lastUpdateTime eq 2026-03-01T12:00:00.1234567Z":          true,
+	"lastUpdateTime ne 2026-03-01T12:00:00.1234567Z":          false,
+	"lastUpdateTime ge 2026-03-01T13:00:00.1+01:00":           true,
+	"2026-03-01T12:00:00Z lt lastUpdateTime":                  true,
+	"2026-03-01T12:00:00Z ge lastUpdateTime":                  false,
+	"alertCreationTime lt 2026-03-01T11:00:00.1Z":             true,
+	"lastEventTime eq 2026-03-01T10:00:00.5Z":                 true,
+	"severity eq 'High'":                                      true,
+	"severity eq 'high'":                                      false,
+	"severity ne 'Low'":                                       true,
+	"severity gt 'Ha'":                                        true,
+	"category eq 'it''s'":                                     true,
+	"incidentId eq 4711":                                      true,
+	"incidentId gt -1":                                        true,
+	"incidentId lt 4711.5":                                    true,
+	"assignedTo eq null":                                      true,
+	"assignedTo ne null":                                      false,
+	"null eq assignedTo":                                      true,
+	"assignedTo eq 'x'":                                       false,
+	"assignedTo ne 'x'":                                       true,
+	"InvestigationId eq null":                                 true,
+	"severity eq 'Low' or status eq 'New'":                    true,
+	"severity eq 'Low' and status eq 'New'":                   false,
+	"severity eq 'High' or status eq 'X' and status eq 'Y'":   true,
+	"(severity eq 'High' or status eq 'X') and status eq 'Y'": false,
+	"( (severity eq 'High') )and(status eq 'New')":            true,
+	"  severity   eq   'High'  ":                              true,
+}
+
 func TestFilterHolds(t *testing.T) {
 	r := &row{
 		updated: mustTick(t, "2026-03-01T12:00:00.1234567Z"),
@@ -28,41 +64,7 @@ func TestFilterHolds(t *testing.T) {
 		),
 	}
 
-	tests := map[string]bool{
-		"lastUpdateTime ge 2026-03-01T12:00:00.1234567Z":          true,
-		"lastUpdateTime gt 2026-03-01T12:00:00.1234567Z":          false,
-		"lastUpdateTime gt 2026-03-01T12:00:00.1234566Z":          true,
-		"lastUpdateTime lt 2026-03-01T12:00:00.1234567Z":          false,
-		"lastUpdateTime le 2026-03-01T12:00:00.1234567Z":          true,
-		"lastUpdateTime eq 2026-03-01T12:00:00.1234567Z":          true,
-		"lastUpdateTime ne 2026-03-01T12:00:00.1234567Z":          false,
-		"lastUpdateTime ge 2026-03-01T13:00:00.1+01:00":           true,
-		"2026-03-01T12:00:00Z lt lastUpdateTime":                  true,
-		"2026-03-01T12:00:00Z ge lastUpdateTime":                  false,
-		"alertCreationTime lt 2026-03-01T11:00:00.1Z":             true,
-		"lastEventTime eq 2026-03-01T10:00:00.5Z":                 true,
-		"severity eq 'High'":                                      true,
-		"severity eq 'high'":                                      false,
-		"severity ne 'Low'":                                       true,
-		"severity gt 'Ha'":                                        true,
-		"category eq 'it''s'":                                     true,
-		"incidentId eq 4711":                                      true,
-		"incidentId gt -1":                                        true,
-		"incidentId lt 4711.5":                                    true,
-		"assignedTo eq null":                                      true,
-		"assignedTo ne null":                                      false,
-		"null eq assignedTo":                                      true,
-		"assignedTo eq 'x'":                                       false,
-		"assignedTo ne 'x'":                                       true,
-		"InvestigationId eq null":                                 true,
-		"severity eq 'Low' or status eq 'New'":                    true,
-		"severity eq 'Low' and status eq 'New'":                   false,
-		"severity eq 'High' or status eq 'X' and status eq 'Y'":   true,
-		"(severity eq 'High' or status eq 'X') and status eq 'Y'": false,
-		"( (severity eq 'High') )and(status eq 'New')":            true,
-		"  severity   eq   'High'  ":                              true,
-	}
-	for text, want := range tests {
+	for text, want := range heldFilters {
 		t.Run(text, func(t *testing.T) {
 			c, err := parseFilter(text, odataAPIs[Endpoint].filter)
 			if err != nil {

@@ -62,22 +62,20 @@ var (
 	)
 )
 
-func TestTokenRefusals(t *testing.T) {
+// tokenRefusal is a request for a token, and the code that it is refused with.
+type tokenRefusal struct {
+	path   string
+	form   url.Values
+	code   int
+	status int
+	err    string
+}
+
+func tokenRefusals() map[string]tokenRefusal {
 	v1, v2 := contoso+"/oauth2/token", contoso+"/oauth2/v2.0/token"
-	tests := map[string]struct {
-		path   string
-		form   url.Values
-		code   int
-		status int
-		err    string
-	}{
-		"a wrong secret": {
-			v2,
-			with(appV2, "client_secret", "wrong"),
-			7000215,
-			401,
-			"invalid_client",
-		},
+
+	return map[string]tokenRefusal{
+		"a wrong secret": {v2, with(appV2, "client_secret", "wrong"), 7000215, 401, "invalid_client"},
 		"a secret encoded twice": {
 			v2,
 			with(appV2, "client_secret", url.QueryEscape(secret)),
@@ -85,13 +83,7 @@ func TestTokenRefusals(t *testing.T) {
 			401,
 			"invalid_client",
 		},
-		"no secret": {
-			v2,
-			with(appV2, "client_secret", ""),
-			7000218,
-			401,
-			"invalid_client",
-		},
+		"no secret": {v2, with(appV2, "client_secret", ""), 7000218, 401, "invalid_client"},
 		"a secret of a public client": {
 			v1,
 			with(refreshV1, "client_id", public, "refresh_token", seedRT+"-p"),
@@ -113,13 +105,7 @@ func TestTokenRefusals(t *testing.T) {
 			400,
 			"invalid_request",
 		},
-		"an unknown domain": {
-			"nowhere.example/oauth2/token",
-			appV1,
-			90002,
-			400,
-			"invalid_request",
-		},
+		"an unknown domain": {"nowhere.example/oauth2/token", appV1, 90002, 400, "invalid_request"},
 		"an unknown application": {
 			v1,
 			with(appV1, "client_id", "33333333-0000-4000-8000-000000000001"),
@@ -127,13 +113,7 @@ func TestTokenRefusals(t *testing.T) {
 			400,
 			"unauthorized_client",
 		},
-		"client credentials at common": {
-			"common/oauth2/v2.0/token",
-			appV2,
-			9001023,
-			400,
-			"invalid_request",
-		},
+		"client credentials at common": {"common/oauth2/v2.0/token", appV2, 9001023, 400, "invalid_request"},
 		"client credentials at organizations": {
 			"organizations/oauth2/v2.0/token",
 			appV2,
@@ -141,13 +121,7 @@ func TestTokenRefusals(t *testing.T) {
 			400,
 			"invalid_request",
 		},
-		"v1 without a resource": {
-			v1,
-			with(appV1, "resource", ""),
-			900144,
-			400,
-			"invalid_request",
-		},
+		"v1 without a resource": {v1, with(appV1, "resource", ""), 900144, 400, "invalid_request"},
 		"v1 with a scope in place of the resource": {
 			v1,
 			with(appV1, "resource", "", "scope", "https://graph.windows.net/.default"),
@@ -254,20 +228,8 @@ func TestTokenRefusals(t *testing.T) {
 			400,
 			"unsupported_grant_type",
 		},
-		"no grant type": {
-			v1,
-			with(appV1, "grant_type", ""),
-			900144,
-			400,
-			"invalid_request",
-		},
-		"no client id": {
-			v1,
-			with(appV1, "client_id", ""),
-			900144,
-			400,
-			"invalid_request",
-		},
+		"no grant type": {v1, with(appV1, "grant_type", ""), 900144, 400, "invalid_request"},
+		"no client id":  {v1, with(appV1, "client_id", ""), 900144, 400, "invalid_request"},
 		"a code that never was": {
 			v1,
 			with(appV1, "grant_type", "authorization_code", "code", "x", "redirect_uri", "http://localhost/cb"),
@@ -283,9 +245,12 @@ func TestTokenRefusals(t *testing.T) {
 			"invalid_request",
 		},
 	}
+}
+
+func TestTokenRefusals(t *testing.T) {
 
 	f := start(t)
-	for name, test := range tests {
+	for name, test := range tokenRefusals() {
 		t.Run(name+" is refused", func(t *testing.T) {
 			f := f
 			f.t = t
@@ -316,10 +281,7 @@ func TestTokenRequestForm(t *testing.T) {
 		code   int
 	}{
 		"GET is refused": {do(t, "GET", address+"?"+appV1.Encode(), ""), 900561},
-		"PUT is refused": {
-			do(t, "PUT", address, appV1.Encode(), "Content-Type", formType),
-			900561,
-		},
+		"PUT is refused": {do(t, "PUT", address, appV1.Encode(), "Content-Type", formType), 900561},
 		"a JSON body is not read": {
 			do(t, "POST", address, `{"grant_type":"client_credentials"}`, "Content-Type", "application/json"),
 			900144,
@@ -434,54 +396,56 @@ func TestErrorAnswerHasTheWholeBody(t *testing.T) {
 	}
 }
 
+// tokenAnswers are requests, and what the answer to each holds.
+var tokenAnswers = map[string]struct {
+	path    string
+	form    url.Values
+	present string // keys, in order of the alphabet
+	strings bool
+}{
+	"v1 application": {
+		contoso + "/oauth2/token",
+		appV1,
+		"access_token expires_in expires_on ext_expires_in not_before resource token_type",
+		true,
+	},
+	"v2 application": {
+		contoso + "/oauth2/v2.0/token",
+		appV2,
+		"access_token expires_in ext_expires_in token_type",
+		false,
+	},
+	"v1 refresh": {
+		contoso + "/oauth2/token",
+		refreshV1,
+		"access_token expires_in expires_on ext_expires_in id_token not_before refresh_token resource scope " +
+			"token_type",
+		true,
+	},
+	"v2 refresh": {
+		contoso + "/oauth2/v2.0/token",
+		refreshV2,
+		"access_token expires_in ext_expires_in refresh_token scope token_type",
+		false,
+	},
+	"v2 refresh with openid": {
+		contoso + "/oauth2/v2.0/token",
+		with(refreshV2, "scope", "openid offline_access https://graph.microsoft.com/.default"),
+		"access_token expires_in ext_expires_in id_token refresh_token scope token_type",
+		false,
+	},
+	"v2 refresh without offline_access returns no refresh token": {
+		contoso + "/oauth2/v2.0/token",
+		with(refreshV2, "scope", "https://graph.microsoft.com/.default"),
+		"access_token expires_in ext_expires_in scope token_type",
+		false,
+	},
+}
+
 func TestTokenAnswers(t *testing.T) {
 	f := start(t)
 
-	tests := map[string]struct {
-		path    string
-		form    url.Values
-		present string // keys, in order of the alphabet
-		strings bool
-	}{
-		"v1 application": {
-			contoso + "/oauth2/token",
-			appV1,
-			"access_token expires_in expires_on ext_expires_in not_before resource token_type",
-			true,
-		},
-		"v2 application": {
-			contoso + "/oauth2/v2.0/token",
-			appV2,
-			"access_token expires_in ext_expires_in token_type",
-			false,
-		},
-		"v1 refresh": {
-			contoso + "/oauth2/token",
-			refreshV1,
-			"access_token expires_in expires_on ext_expires_in id_token not_before refresh_token resource scope " +
-				"token_type",
-			true,
-		},
-		"v2 refresh": {
-			contoso + "/oauth2/v2.0/token",
-			refreshV2,
-			"access_token expires_in ext_expires_in refresh_token scope token_type",
-			false,
-		},
-		"v2 refresh with openid": {
-			contoso + "/oauth2/v2.0/token",
-			with(refreshV2, "scope", "openid offline_access https://graph.microsoft.com/.default"),
-			"access_token expires_in ext_expires_in id_token refresh_token scope token_type",
-			false,
-		},
-		"v2 refresh without offline_access returns no refresh token": {
-			contoso + "/oauth2/v2.0/token",
-			with(refreshV2, "scope", "https://graph.microsoft.com/.default"),
-			"access_token expires_in ext_expires_in scope token_type",
-			false,
-		},
-	}
-	for name, test := range tests {
+	for name, test := range tokenAnswers {
 		t.Run(name, func(t *testing.T) {
 			f := f
 			f.t = t
