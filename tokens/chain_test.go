@@ -586,13 +586,8 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 			chain := load(t, cfg.Store)
 			if chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" ||
 				!chain.Dead.IsZero() {
-				t.Errorf(
-					"%s, seeded %t: stored %q and before it %q",
-					name,
-					seeded,
-					chain.Refresh.Reveal(),
-					chain.Previous.Reveal(),
-				)
+				t.Errorf("%s, seeded %t: stored %q and before it %q",
+					name, seeded, chain.Refresh.Reveal(), chain.Previous.Reveal())
 			}
 		}
 	}

@@ -218,12 +218,8 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 
 			if got.Access.Token.Reveal() != "a" || got.Refresh.Reveal() != tc.refresh ||
 				got.Access.Rotated != tc.rotated {
-				t.Errorf(
-					"access %q, refresh %q, rotated %v",
-					got.Access.Token.Reveal(),
-					got.Refresh.Reveal(),
-					got.Access.Rotated,
-				)
+				t.Errorf("access %q, refresh %q, rotated %v",
+					got.Access.Token.Reveal(), got.Refresh.Reveal(), got.Access.Rotated)
 			}
 		})
 	}

@@ -178,13 +178,8 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 		}
 		check(name+" in a redirect's host", tokens.Client{App: a, HTTP: f.client()})
 		f = &fake{answer: func(asked) (int, string) {
-			return 400, fmt.Sprintf(
-				`{"error":%q,"suberror":%q,"trace_id":%q,"correlation_id":%q}`,
-				value,
-				value,
-				value,
-				value,
-			)
+			return 400, fmt.Sprintf(`{"error":%q,"suberror":%q,"trace_id":%q,"correlation_id":%q}`,
+				value, value, value, value)
 		}}
 		check(name+" in the error's name", tokens.Client{App: a, HTTP: f.client()})
 	}

@@ -210,23 +210,9 @@ func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 	customers := simulator.Generate(1, 1, 1)
 	sim := setup.Simulator(t, simulator.Config{Tenants: customers})
 	app := customers[0].Apps[0]
-	cmd := command(
-		t,
-		[]string{"DEFENDER_CLIENT_SECRET=" + app.Secret},
-		"tokens",
-		"acquire",
-		"--tenant-id",
-		customers[0].ID,
-		"--client-id",
-		app.ClientID,
-		"--api",
-		"graph",
-		"--login-url",
-		sim.LoginURL(),
-		"--api-url",
-		sim.APIURL("graph"),
-		"--no-browser",
-	)
+	cmd := command(t, []string{"DEFENDER_CLIENT_SECRET=" + app.Secret}, "tokens", "acquire", "--tenant-id",
+		customers[0].ID, "--client-id", app.ClientID, "--api", "graph", "--login-url", sim.LoginURL(),
+		"--api-url", sim.APIURL("graph"), "--no-browser")
 
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

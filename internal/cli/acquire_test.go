@@ -26,14 +26,8 @@ func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
 		t.Run(api, func(t *testing.T) {
 			w := newWorld(t)
 			r := w.expect(w.run(w.acquire(api)...), 0)
-			contains(
-				t,
-				r.out,
-				"contoso: signed in as soc@contoso.example",
-				"stored in "+w.dir,
-				"tenant "+contoso,
-				"API "+api+" answers",
-			)
+			contains(t, r.out, "contoso: signed in as soc@contoso.example", "stored in "+w.dir,
+				"tenant "+contoso, "API "+api+" answers")
 			noSecret(t, r)
 
 			if status, text := w.shown(); status != 200 || !strings.Contains(text, "You can close this window") {
@@ -327,15 +321,8 @@ func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].MSSPAuthorised = false })
 	r := w.expect(w.run(w.acquire("siem")...), 4)
-	contains(
-		t,
-		r.out+r.err,
-		"stored in",
-		"What to do:",
-		"https://security.microsoft.com?tid="+contoso,
-		"application id "+client,
-		"Authorize application",
-	)
+	contains(t, r.out+r.err, "stored in", "What to do:", "https://security.microsoft.com?tid="+contoso,
+		"application id "+client, "Authorize application")
 	noSecret(t, r)
 
 	got := parse[map[string]any](t, w.expect(w.run(w.acquire("siem", "--json")...), 4).out)
@@ -352,13 +339,9 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 
 	r = w.expect(w.run(w.acquire("graph")...), 4)
 	contains(t, r.out, "HTTP 403, Forbidden, trace id ")
-	contains(
-		t,
-		r.err,
-		"HTTP 403, Forbidden, trace id ",
+	contains(t, r.err, "HTTP 403, Forbidden, trace id ",
 		"although the token has the permission SecurityAlert.Read.All",
-		"soc@contoso.example a role that may see alerts",
-	)
+		"soc@contoso.example a role that may see alerts")
 
 	if strings.Contains(r.err, "adminconsent") {
 		t.Errorf("what is there is asked for: %s", r.err)
@@ -380,16 +363,8 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 	// The customer does their part: the stored token works.
 	w.SetMSSPAuthorised(contoso, true)
 	w.expect(
-		w.run(
-			"pull",
-			"contoso",
-			"--api",
-			"siem",
-			"--api-url",
-			w.APIURL("siem"),
-			"--client-secret-file",
-			w.secretFile(),
-		),
+		w.run("pull", "contoso", "--api", "siem", "--api-url", w.APIURL("siem"), "--client-secret-file",
+			w.secretFile()),
 		0,
 	)
 }
@@ -547,10 +522,7 @@ func TestAFailedBrowserIsSaidAtOnceAndTheWaitGoesOn(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
 
-	contains(
-		t,
-		errs.String(),
+	contains(t, errs.String(),
 		`No browser was opened: "xdg-open" failed (exit status 3). Open the address above yourself.`,
-		"Open this address: "+w.LoginURL(),
-	)
+		"Open this address: "+w.LoginURL())
 }

@@ -18,36 +18,13 @@ func TestImportTakesOverAnArcSightFileAndPrintsAnInput(t *testing.T) {
 	file := w.file("WDATP-connector.properties", arcsight)
 	rt := w.file("rt", seedToken+"\n")
 	r := w.expect(
-		w.run(
-			"tokens",
-			"import",
-			file,
-			"--tenant-name",
-			"contoso",
-			"--region",
-			"eu",
-			"--refresh-token-file",
-			rt,
-			"--client-secret-file",
-			w.secretFile(),
-		),
+		w.run("tokens", "import", file, "--tenant-name", "contoso", "--region", "eu", "--refresh-token-file",
+			rt, "--client-secret-file", w.secretFile()),
 		0,
 	)
-	contains(
-		t,
-		r.out,
-		"[INPUT]",
-		"Name defender",
-		"Threaded Off",
-		"storage.type filesystem",
-		"tenant_id "+contoso,
-		"client_id "+client,
-		"client_secret_file "+w.secretFile(),
-		"resource https://graph.windows.net",
-		"region eu",
-		"api siem",
-		"data_dir "+w.dir,
-	)
+	contains(t, r.out, "[INPUT]", "Name defender", "Threaded Off", "storage.type filesystem",
+		"tenant_id "+contoso, "client_id "+client, "client_secret_file "+w.secretFile(),
+		"resource https://graph.windows.net", "region eu", "api siem", "data_dir "+w.dir)
 	noSecret(t, r)
 
 	list := parse[[]map[string]any](t, w.run("tokens", "list", "--json").out)
@@ -81,16 +58,10 @@ func TestImportAsksForWhatTheFileLeavesBlank(t *testing.T) {
 	}
 	// Without answers it says which flag is missing.
 	contains(t, w.expect(w.run("tokens", "import", file), 2).err, "--refresh-token-file")
-	contains(
-		t,
-		w.expect(w.with(t.Context(), appSecret+"\n"+seedToken+"\n", "tokens", "import", file), 2).err,
-		"--region",
-	)
-	contains(
-		t,
-		w.expect(w.with(t.Context(), "\n"+seedToken+"\nus\n", "tokens", "import", file), 0).out,
-		"client_secret ${DEFENDER_CLIENT_SECRET}",
-	)
+	contains(t, w.expect(w.with(t.Context(), appSecret+"\n"+seedToken+"\n", "tokens", "import", file), 2).err,
+		"--region")
+	contains(t, w.expect(w.with(t.Context(), "\n"+seedToken+"\nus\n", "tokens", "import", file), 0).out,
+		"client_secret ${DEFENDER_CLIENT_SECRET}")
 }
 
 func TestImportTakesOverASplunkFileOfWhichTheTokenWorks(t *testing.T) {

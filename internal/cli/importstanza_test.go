@@ -21,15 +21,8 @@ func TestSeveralStanzasAreRefusedWithTheList(t *testing.T) {
 		stanzaOf("a", contoso, client, "sa", "ta")+stanzaOf("b", fabrikam, client, "sb", "tb")+"disabled = 1\n",
 	)
 	r := w.expect(w.run("tokens", "import", file), 2)
-	contains(
-		t,
-		r.err,
-		"2 stanzas",
-		"--stanza",
-		"--all",
-		"rest://a tenant "+contoso,
-		"rest://b tenant "+fabrikam+" (disabled)",
-	)
+	contains(t, r.err, "2 stanzas", "--stanza", "--all", "rest://a tenant "+contoso,
+		"rest://b tenant "+fabrikam+" (disabled)")
 
 	if r.out != "" {
 		t.Errorf("printed: %s", r.out)
@@ -54,24 +47,10 @@ func TestEveryStanzaIsStoredUnderItsOwnTenant(t *testing.T) {
 		t.Fatalf("%d sections:\n%s", len(sections)-1, r.out)
 	}
 
-	contains(
-		t,
-		sections[1],
-		"tenant_id "+contoso,
-		"tenant_name a",
-		"Tag defender.a",
-		"client_id "+client,
-		"client_secret_file "+out+".a",
-	)
-	contains(
-		t,
-		sections[2],
-		"tenant_id "+fabrikam,
-		"tenant_name b",
-		"Tag defender.b",
-		"client_id "+public,
-		"client_secret_file "+out+".b",
-	)
+	contains(t, sections[1], "tenant_id "+contoso, "tenant_name a", "Tag defender.a", "client_id "+client,
+		"client_secret_file "+out+".a")
+	contains(t, sections[2], "tenant_id "+fabrikam, "tenant_name b", "Tag defender.b", "client_id "+public,
+		"client_secret_file "+out+".b")
 
 	for name, want := range map[string]string{out + ".a": "secret-of-a", out + ".b": "secret-of-b"} {
 		if got := strings.TrimSpace(string(must(os.ReadFile(name)))); got != want {
@@ -121,12 +100,8 @@ func TestOneStanzaIsChosenByItsName(t *testing.T) {
 		}
 	}
 
-	contains(
-		t,
-		w.expect(w.run("tokens", "import", file, "--stanza", "c"), 2).err,
-		`no stanza "c"`,
-		"rest://customer-b",
-	)
+	contains(t, w.expect(w.run("tokens", "import", file, "--stanza", "c"), 2).err, `no stanza "c"`,
+		"rest://customer-b")
 	w.expect(w.run("tokens", "import", file, "--stanza", "c", "--all"), 2)
 }
 
@@ -139,13 +114,8 @@ func TestAStanzaThatCannotBeImportedHoldsUpNoOther(t *testing.T) {
 		w.with(t.Context(), "of-nobody\nof-nobody\nof-nobody\n", "tokens", "import", file, "--all", "--json"),
 		2,
 	)
-	contains(
-		t,
-		r.err,
-		"rest://half: not imported",
-		"rest://twice: not imported",
-		"it is not clear what belongs together",
-	)
+	contains(t, r.err, "rest://half: not imported", "rest://twice: not imported",
+		"it is not clear what belongs together")
 
 	list := parse[[]map[string]any](t, r.out)
 	if len(list) != 3 || list[2]["tenant_id"] != contoso || list[2]["stored"] != true || list[0]["stored"] != false ||
@@ -172,11 +142,8 @@ func TestFlagsOfOneTenantAreNotTakenForAll(t *testing.T) {
 		{"--tenant-id", contoso}, {"--tenant-name", "x"}, {"--refresh-token-file", w.file("rt", "x")},
 		{"--client-secret-file", w.secretFile()},
 	} {
-		contains(
-			t,
-			w.expect(w.run(append([]string{"tokens", "import", file, "--all"}, more...)...), 2).err,
-			"--stanza NAME instead of --all",
-		)
+		contains(t, w.expect(w.run(append([]string{"tokens", "import", file, "--all"}, more...)...), 2).err,
+			"--stanza NAME instead of --all")
 	}
 	// The environment's secret is one application's: a stanza uses its own, and the
 	// inputs get a variable each.
@@ -212,13 +179,8 @@ func TestImportWarnsOfAnUnknownSignInService(t *testing.T) {
 			1,
 		),
 	)
-	contains(
-		t,
-		w.expect(w.run("tokens", "import", file), 0).err,
-		"warning",
-		"login.rnicrosoftonline.com",
-		"none of Microsoft's",
-	)
+	contains(t, w.expect(w.run("tokens", "import", file), 0).err, "warning", "login.rnicrosoftonline.com",
+		"none of Microsoft's")
 
 	file = w.file("good.conf", stanzaOf("a", contoso, client, "s", "t"))
 	if r := w.expect(w.run("tokens", "import", file), 0); strings.Contains(r.err, "none of Microsoft's") {

@@ -192,22 +192,8 @@ func TestPullWithACredentialTouchesNothing(t *testing.T) {
 	w := newWorld(t)
 
 	r := w.expect(
-		w.run(
-			"pull",
-			contoso,
-			"--client-id",
-			client,
-			"--client-secret-file",
-			w.secretFile(),
-			"--api",
-			"graph",
-			"--login-url",
-			w.LoginURL(),
-			"--api-url",
-			w.APIURL("graph"),
-			"--limit",
-			"1",
-		),
+		w.run("pull", contoso, "--client-id", client, "--client-secret-file", w.secretFile(), "--api",
+			"graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph"), "--limit", "1"),
 		0,
 	)
 	if len(pulled(t, r.out)) != 1 {

@@ -94,25 +94,9 @@ func TestACodeForAnotherDeviceSaysWhenTheWaitEnds(t *testing.T) {
 			w.now = func() time.Time { return at }
 			ctx, cancel := context.WithCancel(t.Context())
 			errs := &interrupting{text: "within", cancel: cancel}
-			w.start(
-				ctx,
-				strings.NewReader(""),
-				io.Discard,
-				errs,
-				"tokens",
-				"acquire",
-				"--device-code",
-				"--tenant-id",
-				contoso,
-				"--client-id",
-				public,
-				"--login-url",
-				w.LoginURL(),
-				"--api-url",
-				w.APIURL("graph"),
-				"--timeout",
-				timeout,
-			)
+			w.start(ctx, strings.NewReader(""), io.Discard, errs, "tokens", "acquire", "--device-code",
+				"--tenant-id", contoso, "--client-id", public, "--login-url", w.LoginURL(), "--api-url",
+				w.APIURL("graph"), "--timeout", timeout)
 			contains(t, errs.String(), says)
 		})
 	}
@@ -155,13 +139,8 @@ func TestRewindingATenantThatWasNeverPolledSaysSo(t *testing.T) {
 func TestRemovingATokenSaysHowTheInputSignsInThen(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
-	contains(
-		t,
-		w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0).err,
-		"grant auto",
-		"as the application itself",
-		"set grant refresh_token",
-	)
+	contains(t, w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0).err, "grant auto",
+		"as the application itself", "set grant refresh_token")
 }
 
 func TestADamagedStoreIsNotSetAsideByLooking(t *testing.T) {

@@ -167,12 +167,8 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 
 				if p.evidence {
 					if missing > 0 || len(k.deferred) > 0 || len(notices.List()) != 1 {
-						t.Errorf(
-							"without $expand they can be read: %d missing, %v deferred, said %q",
-							missing,
-							k.deferred,
-							notices.List(),
-						)
+						t.Errorf("without $expand they can be read: %d missing, %v deferred, said %q",
+							missing, k.deferred, notices.List())
 					}
 
 					return
@@ -426,13 +422,8 @@ func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	}
 
 	if len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 500 || len(notices.List()) != 2 {
-		t.Errorf(
-			"%d alerts, %d windows deferred, %d requests, said %q",
-			len(k.rows),
-			len(k.deferred),
-			p.asked,
-			notices.List(),
-		)
+		t.Errorf("%d alerts, %d windows deferred, %d requests, said %q",
+			len(k.rows), len(k.deferred), p.asked, notices.List())
 	}
 
 	p.poison = nil
@@ -474,14 +465,8 @@ func TestAnOrderThatMakesItFailIsLeftOut(t *testing.T) {
 		}
 
 		if len(k.rows) != 20 || len(k.deferred) > 0 || reads > 10 || len(notices.List()) != 1 {
-			t.Errorf(
-				"%s: %d alerts after %d reads, %d windows deferred, said %q",
-				api,
-				len(k.rows),
-				reads,
-				len(k.deferred),
-				notices.List(),
-			)
+			t.Errorf("%s: %d alerts after %d reads, %d windows deferred, said %q",
+				api, len(k.rows), reads, len(k.deferred), notices.List())
 		}
 	}
 }

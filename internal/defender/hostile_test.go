@@ -112,15 +112,8 @@ func TestAShortPageIsNotTheEnd(t *testing.T) {
 
 					w.From -= tick.Second
 					if err := reader.Read(t.Context(), w, b); err != nil || len(b.rows) != 60 {
-						t.Errorf(
-							"%s, pages of %d, %d of an instant, newest first %v: %d of 60, %v",
-							api,
-							clamp,
-							tied,
-							desc,
-							len(b.rows),
-							err,
-						)
+						t.Errorf("%s, pages of %d, %d of an instant, newest first %v: %d of 60, %v",
+							api, clamp, tied, desc, len(b.rows), err)
 					}
 				}
 			}
@@ -149,15 +142,8 @@ func TestARowThatComesTwiceMakesNoPageShort(t *testing.T) {
 
 					b := newBasket(t, api)
 					if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 60 {
-						t.Errorf(
-							"%s, newest first %v, every %d, ties %d: %d of 60, %v",
-							api,
-							desc,
-							every,
-							tied,
-							len(b.rows),
-							err,
-						)
+						t.Errorf("%s, newest first %v, every %d, ties %d: %d of 60, %v",
+							api, desc, every, tied, len(b.rows), err)
 					}
 				}
 			}
@@ -261,15 +247,8 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 
 				b := newBasket(t, api)
 				if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 11 || asked > 60 {
-					t.Errorf(
-						"%s, %s, last %v: %d of 11 after %d requests, %v",
-						api,
-						name,
-						last,
-						len(b.rows),
-						asked,
-						err,
-					)
+					t.Errorf("%s, %s, last %v: %d of 11 after %d requests, %v",
+						api, name, last, len(b.rows), asked, err)
 				}
 			}
 		}

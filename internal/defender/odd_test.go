@@ -98,13 +98,8 @@ func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
 						t.Error("the window is never read to its end")
 					}
 
-					t.Logf(
-						"read to its end %v, %d alerts, %d deferred, %d requests",
-						whole,
-						len(k.rows),
-						len(k.deferred),
-						p.asked,
-					)
+					t.Logf("read to its end %v, %d alerts, %d deferred, %d requests",
+						whole, len(k.rows), len(k.deferred), p.asked)
 
 					for i, at := range p.alerts {
 						at := tick.FromTime(at)

@@ -52,15 +52,8 @@ func TestRandomServices(t *testing.T) {
 				s.ByCreation = random.IntN(5) == 0
 				habits = append(
 					habits,
-					fmt.Sprintf(
-						"top %d of %d, order %d, links %d, printed %v, by creation %v",
-						s.PageSize,
-						s.MaxPage,
-						c.OrderBy,
-						c.GraphLinks,
-						step,
-						s.ByCreation,
-					),
+					fmt.Sprintf("top %d of %d, order %d, links %d, printed %v, by creation %v",
+						s.PageSize, s.MaxPage, c.OrderBy, c.GraphLinks, step, s.ByCreation),
 				)
 			})
 
@@ -110,14 +103,8 @@ func TestRandomServices(t *testing.T) {
 
 			t.Cleanup(func() {
 				if t.Failed() {
-					t.Logf(
-						"%s: %v; faults %q; %d requests; said %q",
-						api,
-						habits,
-						faults,
-						r.Requests().Count[string(api)],
-						r.notices.List(),
-					)
+					t.Logf("%s: %v; faults %q; %d requests; said %q",
+						api, habits, faults, r.Requests().Count[string(api)], r.notices.List())
 				}
 			})
 			k := keeper{basket: newBasket(t, api)}

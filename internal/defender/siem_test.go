@@ -117,14 +117,8 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 		}
 
 		if reads > 130 || failures > 300 || most < longest/fewer/2 {
-			t.Errorf(
-				"%v: %d reads, %d windows failed, %d were read, the longest %v",
-				longest,
-				reads,
-				failures,
-				len(spans),
-				most,
-			)
+			t.Errorf("%v: %d reads, %d windows failed, %d were read, the longest %v",
+				longest, reads, failures, len(spans), most)
 		}
 	}
 }

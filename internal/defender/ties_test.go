@@ -102,15 +102,8 @@ func (b *bulk) check(t *testing.T, whole bool) {
 	b.readOn(b.window(24*time.Hour), b, &b.safe)
 	tied, later := b.arrived()
 	first := b.calls()
-	t.Logf(
-		"%d of %d, %d later, %d deferred, %d requests for %d rows",
-		tied,
-		b.many,
-		later,
-		len(b.deferred),
-		first,
-		b.total,
-	)
+	t.Logf("%d of %d, %d later, %d deferred, %d requests for %d rows",
+		tied, b.many, later, len(b.deferred), first, b.total)
 
 	if later != b.later {
 		t.Errorf("%d of %d later alerts came", later, b.later)
@@ -178,13 +171,8 @@ func TestFinerStoredTimesTellAlertsApart(t *testing.T) {
 				t.Logf("%d requests for %d rows", b.calls(), b.total)
 
 				if tied != 2500 || later != 50 || len(b.deferred) > 0 || b.calls() > 300 {
-					t.Errorf(
-						"%d of 2500, %d of 50 later, %d deferred, %d requests",
-						tied,
-						later,
-						len(b.deferred),
-						b.calls(),
-					)
+					t.Errorf("%d of 2500, %d of 50 later, %d deferred, %d requests",
+						tied, later, len(b.deferred), b.calls())
 				}
 			})
 		}

@@ -229,16 +229,10 @@ func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
 	for _, api := range alert.APIs() {
 		names := fields(api)
 		rows := []string{
-			fmt.Sprintf(
-				`{%q:12345678901234567890,%q:"2026-03-01T11:30:00Z","evidence":null,"alerts":null}`,
-				names.Identity,
-				names.Updated,
-			),
-			fmt.Sprintf(
-				`{%q:"x",%q:"2026-03-01T11:30:00Z","evidence":"none","alerts":{"a":[]}}`,
-				names.Identity,
-				names.Updated,
-			),
+			fmt.Sprintf(`{%q:12345678901234567890,%q:"2026-03-01T11:30:00Z","evidence":null,"alerts":null}`,
+				names.Identity, names.Updated),
+			fmt.Sprintf(`{%q:"x",%q:"2026-03-01T11:30:00Z","evidence":"none","alerts":{"a":[]}}`,
+				names.Identity, names.Updated),
 			fmt.Sprintf(`{%q:null,%q:"2026-03-01T11:30:00Z"}`, names.Identity, names.Updated),
 			fmt.Sprintf(`{%q:"y",%q:1772364600}`, names.Identity, names.Updated),
 			`null`,
@@ -285,13 +279,8 @@ func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 			for minute := range 3 {
 				rows = append(
 					rows,
-					fmt.Sprintf(
-						`{%q:%s,%q:"2026-03-01T11:%02d:00Z","category":"null"}`,
-						names.Identity,
-						id,
-						names.Updated,
-						minute,
-					),
+					fmt.Sprintf(`{%q:%s,%q:"2026-03-01T11:%02d:00Z","category":"null"}`,
+						names.Identity, id, names.Updated, minute),
 				)
 			}
 		}

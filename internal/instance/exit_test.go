@@ -31,11 +31,9 @@ func rotating(t *testing.T, asked func(n int32)) string {
 
 		asked(n.Add(1))
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(
-			w,
+		fmt.Fprintf(w,
 			`{"token_type":"Bearer","expires_in":3600,"access_token":"at","refresh_token":"rt-after-%s"}`,
-			r.PostForm.Get("refresh_token"),
-		)
+			r.PostForm.Get("refresh_token"))
 	}))
 	t.Cleanup(s.Close)
 

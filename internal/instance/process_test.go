@@ -268,12 +268,9 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 	file := filepath.Join(dir, "tenants.yaml")
 	write := func(list ...simulator.Tenant) {
 		var b strings.Builder
-		fmt.Fprintf(
-			&b,
+		fmt.Fprintf(&b,
 			"defaults: {api: siem, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d}\ntenants:\n",
-			sim.LoginURL(),
-			sim.APIURL("siem"),
-		)
+			sim.LoginURL(), sim.APIURL("siem"))
 
 		for _, c := range list {
 			fmt.Fprintf(

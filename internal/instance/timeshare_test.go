@@ -26,14 +26,8 @@ func TestInstancesWithABacklogShareTheTimeOfACallback(t *testing.T) {
 		}
 
 		if got := s.each(); got != step.want {
-			t.Errorf(
-				"after instances %d to %d became %t: %v each; want %v",
-				step.from,
-				step.to,
-				step.behind,
-				got,
-				step.want,
-			)
+			t.Errorf("after instances %d to %d became %t: %v each; want %v",
+				step.from, step.to, step.behind, got, step.want)
 		}
 	}
 }

@@ -31,10 +31,7 @@ func TestTheMonitoringPageListsEveryMetricAndNoOther(t *testing.T) {
 	}
 
 	if !slices.Equal(listed, have) {
-		t.Errorf(
-			"docs/monitoring.md lists\n%s\nthe code has\n%s",
-			strings.Join(listed, "\n"),
-			strings.Join(have, "\n"),
-		)
+		t.Errorf("docs/monitoring.md lists\n%s\nthe code has\n%s",
+			strings.Join(listed, "\n"), strings.Join(have, "\n"))
 	}
 }

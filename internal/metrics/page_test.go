@@ -390,16 +390,8 @@ func TestProbesNeedNoTokenButAName(t *testing.T) {
 	} {
 		res, body := get(t, c.address, c.path, c.host, c.authorization)
 		if res.StatusCode != c.status || c.body != "" && body != c.body {
-			t.Errorf(
-				"%s of %q with %q: %d %q, want %d %q",
-				c.path,
-				c.host,
-				c.authorization,
-				res.StatusCode,
-				body,
-				c.status,
-				c.body,
-			)
+			t.Errorf("%s of %q with %q: %d %q, want %d %q",
+				c.path, c.host, c.authorization, res.StatusCode, body, c.status, c.body)
 		}
 	}
 }

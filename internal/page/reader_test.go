@@ -148,18 +148,8 @@ func TestPages(t *testing.T) {
 			for _, size := range []int{1, 16, 1 << 16} {
 				rows, link, err := readAll(t, NewReader(read(c.doc), Options{Buffer: size}))
 				if fmt.Sprint(rows) != fmt.Sprint(c.rows) || link != c.link || !errors.Is(err, c.err) {
-					t.Errorf(
-						"%s, read %s, buffer %d: %q, link %q, %v; want %q, %q, %v",
-						c.promise,
-						how,
-						size,
-						rows,
-						link,
-						err,
-						c.rows,
-						c.link,
-						c.err,
-					)
+					t.Errorf("%s, read %s, buffer %d: %q, link %q, %v; want %q, %q, %v",
+						c.promise, how, size, rows, link, err, c.rows, c.link, c.err)
 				}
 			}
 		}

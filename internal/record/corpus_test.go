@@ -57,15 +57,8 @@ func alertID(r *rand.Rand) string {
 }
 
 func timeText(r *rand.Rand) string {
-	return fmt.Sprintf(
-		"2026-%02d-%02dT%02d:%02d:%02d.%07dZ",
-		1+r.IntN(12),
-		1+r.IntN(28),
-		r.IntN(24),
-		r.IntN(60),
-		r.IntN(60),
-		r.IntN(1e7),
-	)
+	return fmt.Sprintf("2026-%02d-%02dT%02d:%02d:%02d.%07dZ",
+		1+r.IntN(12), 1+r.IntN(28), r.IntN(24), r.IntN(60), r.IntN(60), r.IntN(1e7))
 }
 
 const description = `Binaries signed by a trusted publisher can be used to run low-reputation arbitrary code. This ` +

@@ -101,12 +101,8 @@ func TestAfterACrashOfTheMachineTheLastTwoMinutesAreUndone(t *testing.T) {
 
 			for n := c.Watermark - 50; n <= last; n++ {
 				if times[n] != (n <= safe) && n != safe && n != safe+1 {
-					t.Errorf(
-						"entry of %d is seen: %v; the machine lost what was committed after %d",
-						n,
-						times[n],
-						safe,
-					)
+					t.Errorf("entry of %d is seen: %v; the machine lost what was committed after %d",
+						n, times[n], safe)
 				}
 			}
 			// Killed at once: it is not undone twice.
@@ -205,13 +201,8 @@ func TestUndoAtRandomMoments(t *testing.T) {
 				}
 
 				if c.Watermark >= e {
-					t.Errorf(
-						"round %d: the watermark %d is ahead of %d, committed %s before the end",
-						round,
-						c.Watermark,
-						e,
-						age,
-					)
+					t.Errorf("round %d: the watermark %d is ahead of %d, committed %s before the end",
+						round, c.Watermark, e, age)
 				}
 			}
 		}

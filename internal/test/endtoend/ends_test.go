@@ -121,12 +121,8 @@ func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
 
 				r.stop()
 				arrived, idle := r.accounts(customers, "siem")
-				t.Logf(
-					"%d detections: lost 0, repeated %d while reading, %d while idle",
-					arrived,
-					reading,
-					idle-reading,
-				)
+				t.Logf("%d detections: lost 0, repeated %d while reading, %d while idle",
+					arrived, reading, idle-reading)
 
 				if idle > reading {
 					t.Errorf("%d repeated while idle", idle-reading)

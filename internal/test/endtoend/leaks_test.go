@@ -55,16 +55,10 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 	)
 
 	for _, c := range customers {
-		fmt.Fprintf(
-			&b,
+		fmt.Fprintf(&b,
 			"  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, refresh_token: %q, tag: %q}\n",
-			c.ID,
-			c.Name,
-			c.Apps[0].ClientID,
-			c.Apps[0].Secret,
-			c.Apps[0].RefreshTokens[0],
-			"defender."+c.Name,
-		)
+			c.ID, c.Name, c.Apps[0].ClientID, c.Apps[0].Secret, c.Apps[0].RefreshTokens[0],
+			"defender."+c.Name)
 	}
 
 	path := filepath.Join(r.t.TempDir(), "tenants.yaml")

@@ -45,15 +45,8 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 					for _, c := range customers {
 						lost, repeated, bent, arrived := r.account(c.ID, "siem")
 						if lost+repeated+bent > 0 || arrived < 500 {
-							t.Errorf(
-								"%s, %s: lost %d, repeated %d, bent %d of %d",
-								when,
-								c.Name,
-								lost,
-								repeated,
-								bent,
-								arrived,
-							)
+							t.Errorf("%s, %s: lost %d, repeated %d, bent %d of %d",
+								when, c.Name, lost, repeated, bent, arrived)
 						}
 					}
 				}

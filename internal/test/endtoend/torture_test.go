@@ -139,14 +139,8 @@ func torture(t *testing.T, r *rig, seed uint64) {
 		}
 	}
 
-	t.Logf(
-		"seed %d: %s, faults %s, rotation %v, order %v",
-		seed,
-		api,
-		strings.Join(faults, ","),
-		cfg.Rotation,
-		cfg.OrderBy,
-	)
+	t.Logf("seed %d: %s, faults %s, rotation %v, order %v",
+		seed, api, strings.Join(faults, ","), cfg.Rotation, cfg.OrderBy)
 	tr.start()
 
 	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
@@ -394,18 +388,8 @@ func (tr *trial) verdict(seed uint64) {
 	for _, c := range tr.customers {
 		lost, repeated, bent, arrived := tr.r.account(c.ID, tr.api)
 		lost -= tr.overtaken(c.ID)
-		t.Logf(
-			"seed %d, %s %s: arrived %d, lost %d, repeated %d, bent %d; kills %d, events %s",
-			seed,
-			c.Name,
-			tr.api,
-			arrived,
-			lost,
-			repeated,
-			bent,
-			tr.kills,
-			strings.Join(tr.events, " "),
-		)
+		t.Logf("seed %d, %s %s: arrived %d, lost %d, repeated %d, bent %d; kills %d, events %s",
+			seed, c.Name, tr.api, arrived, lost, repeated, bent, tr.kills, strings.Join(tr.events, " "))
 
 		if lost > 0 || bent > 0 {
 			t.Errorf("seed %d: %d lost, %d bent", seed, lost, bent)
@@ -554,14 +538,9 @@ func (tr *trial) explain(tenantID string) {
 	for key, first := range ledger.First {
 		identity, _, _ := strings.Cut(key, "\n")
 		if got.count[recordID(tenantID, tr.api, key)] == 0 {
-			tr.r.t.Logf(
-				"lost: %q, latest %t, served %d times, first at %s; ends at %v",
-				key,
-				ledger.Latest[identity] == key,
-				ledger.Served[key],
-				first.Format("05.000"),
-				times(tr.stops),
-			)
+			tr.r.t.Logf("lost: %q, latest %t, served %d times, first at %s; ends at %v",
+				key, ledger.Latest[identity] == key, ledger.Served[key], first.Format("05.000"),
+				times(tr.stops))
 		}
 	}
 

@@ -36,14 +36,8 @@ func expected(sim *simulator.Simulator, f unit) map[string]json.RawMessage {
 type outcome struct{ expected, lost, repeated, bent, foreign int }
 
 func (o outcome) String() string {
-	return fmt.Sprintf(
-		"of %d alerts: lost %d, repeated %d, bent %d, foreign %d",
-		o.expected,
-		o.lost,
-		o.repeated,
-		o.bent,
-		o.foreign,
-	)
+	return fmt.Sprintf("of %d alerts: lost %d, repeated %d, bent %d, foreign %d",
+		o.expected, o.lost, o.repeated, o.bent, o.foreign)
 }
 
 func (o outcome) perfect() bool { return o.lost+o.repeated+o.bent+o.foreign == 0 && o.expected > 0 }

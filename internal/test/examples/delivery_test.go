@@ -240,11 +240,9 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 			)
 
 			if mode == "tls" {
-				fmt.Fprintf(
-					&config,
+				fmt.Fprintf(&config,
 					"    tls On\n    tls.verify On\n    tls.verify_hostname On\n    tls.ca_file %s\n",
-					r.path("syslog-ca.pem"),
-				)
+					r.path("syslog-ca.pem"))
 			}
 		}
 	}
@@ -310,13 +308,8 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	for i := range n {
 		f := unit{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
 		tenants, units = append(tenants, customer(f.tenantID, f.tenant, each)), append(units, f)
-		fmt.Fprintf(
-			&file,
-			"  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n",
-			f.tenantID,
-			f.tenant,
-			f.tenant,
-		)
+		fmt.Fprintf(&file, "  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n",
+			f.tenantID, f.tenant, f.tenant)
 	}
 
 	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{hecToken: {}}})

@@ -180,37 +180,16 @@ func TestEveryExampleKeepsThePromise(t *testing.T) {
 			}
 
 			service := settings(f.Of("service")[0])
-			expect(
-				t,
-				"service",
-				service,
-				"storage.path",
-				env["DEFENDER_BUFFER"],
-				"storage.checksum",
-				"off",
-				"storage.keep.rejected",
-				"on",
-				"plugins_file",
-				"plugins.conf",
-				"hot_reload.ensure_thread_safety",
-				"off",
-			)
+			expect(t, "service", service, "storage.path", env["DEFENDER_BUFFER"], "storage.checksum", "off",
+				"storage.keep.rejected", "on", "plugins_file", "plugins.conf",
+				"hot_reload.ensure_thread_safety", "off")
 			refuse(t, "service", service, "storage.pause_on_chunks_overlimit", "daemon")
 
 			section := f.Of("input")[0]
 			input := settings(section)
 			expect(t, "input", input, "name", "defender", "threaded", "off", "storage.type", "filesystem")
-			refuse(
-				t,
-				"input",
-				input,
-				"mem_buf_limit",
-				"rate_gate",
-				"storage.pause_on_chunks_overlimit",
-				"allow_threaded",
-				"client_secret",
-				"refresh_token",
-			)
+			refuse(t, "input", input, "mem_buf_limit", "rate_gate", "storage.pause_on_chunks_overlimit",
+				"allow_threaded", "client_secret", "refresh_token")
 
 			for _, p := range section.Props {
 				if fault := config.UnknownKey(p.Key); fault != nil {
@@ -252,17 +231,8 @@ func checkOutput(t *testing.T, out map[string]string, in *config.Input) {
 
 	switch out["name"] {
 	case "splunk":
-		expect(
-			t,
-			where,
-			out,
-			"compress",
-			"gzip",
-			"event_host",
-			"$mssp['tenant']",
-			"event_field",
-			"record_id $mssp['record_id']",
-		)
+		expect(t, where, out, "compress", "gzip", "event_host", "$mssp['tenant']", "event_field",
+			"record_id $mssp['record_id']")
 
 		for _, key := range []string{"splunk_token", "channel", "event_index", "event_sourcetype", "tls.ca_file"} {
 			if out[key] == "" {
@@ -270,28 +240,10 @@ func checkOutput(t *testing.T, out map[string]string, in *config.Input) {
 			}
 		}
 	case "syslog":
-		expect(
-			t,
-			where,
-			out,
-			"mode",
-			"tls",
-			"syslog_format",
-			"rfc3164",
-			"syslog_message_key",
-			"cef",
-			"syslog_maxsize",
-			"65536",
-		)
-		refuse(
-			t,
-			where,
-			out,
-			"syslog_appname_preset",
-			"syslog_appname_key",
-			"syslog_procid_preset",
-			"syslog_procid_key",
-		)
+		expect(t, where, out, "mode", "tls", "syslog_format", "rfc3164", "syslog_message_key", "cef",
+			"syslog_maxsize", "65536")
+		refuse(t, where, out, "syslog_appname_preset", "syslog_appname_key", "syslog_procid_preset",
+			"syslog_procid_key")
 
 		if out["syslog_hostname_preset"] == "" {
 			t.Errorf("%s: no host in the header", where)

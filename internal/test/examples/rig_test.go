@@ -132,17 +132,8 @@ func (r *rig) install(name, as string) {
 	text := apiLine.ReplaceAllStringFunc(content(r.t, name), func(line string) string {
 		m := apiLine.FindStringSubmatch(line)
 
-		return fmt.Sprintf(
-			"%s\n%slogin_url%s ${LOGIN_URL}\n%sapi_url%s ${API_URL_%s}\n%spoll_interval%s 1s",
-			line,
-			m[1],
-			m[2],
-			m[1],
-			m[2],
-			m[3],
-			m[1],
-			m[2],
-		)
+		return fmt.Sprintf("%s\n%slogin_url%s ${LOGIN_URL}\n%sapi_url%s ${API_URL_%s}\n%spoll_interval%s 1s",
+			line, m[1], m[2], m[1], m[2], m[3], m[1], m[2])
 	})
 	r.write(as, text)
 }

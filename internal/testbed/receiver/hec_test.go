@@ -170,16 +170,8 @@ func TestHECKeepsWhatAnEventSays(t *testing.T) {
 	)
 	e := h.Events()[0]
 
-	got := fmt.Sprint(
-		e.Token == boundToken,
-		e.Index,
-		e.Host,
-		e.Source,
-		e.Sourcetype,
-		e.Time,
-		e.Fields,
-		string(e.Event),
-	)
+	got := fmt.Sprint(e.Token == boundToken, e.Index, e.Host, e.Source, e.Sourcetype, e.Time, e.Fields,
+		string(e.Event))
 	if want := `truesechst1770110011.722map[record_id:r]{"z":1,"a":[1.0]}`; strings.ReplaceAll(got, " ", "") != want {
 		t.Errorf("the event is %s", got)
 	}

@@ -303,14 +303,8 @@ func TestAuthorizePage(t *testing.T) {
 	}
 
 	press := func(button string) url.Values {
-		a := do(
-			t,
-			"POST",
-			f.LoginURL()+"/"+contoso+"/oauth2/v2.0/authorize?"+askV2.Encode(),
-			"decision="+button,
-			"Content-Type",
-			formType,
-		)
+		a := do(t, "POST", f.LoginURL()+"/"+contoso+"/oauth2/v2.0/authorize?"+askV2.Encode(),
+			"decision="+button, "Content-Type", formType)
 
 		u, err := url.Parse(a.header.Get("Location"))
 		if err != nil || a.status != 302 {

@@ -143,16 +143,8 @@ func TestFaultsOfTheBody(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		return do(
-			t,
-			"GET",
-			f.APIURL(simulator.SIEM)+"/api/alerts",
-			"",
-			"Authorization",
-			token,
-			"Accept-Encoding",
-			"gzip",
-		)
+		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token,
+			"Accept-Encoding", "gzip")
 	}
 
 	whole := get("")

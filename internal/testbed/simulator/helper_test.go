@@ -160,11 +160,7 @@ func form(pairs ...string) url.Values {
 func (f fixture) token(path string, v url.Values, headers ...string) answer {
 	f.t.Helper()
 
-	return do(
-		f.t,
-		"POST",
-		f.LoginURL()+"/"+path,
-		v.Encode(),
+	return do(f.t, "POST", f.LoginURL()+"/"+path, v.Encode(),
 		append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
 }
 
@@ -212,11 +208,7 @@ func (f fixture) access(api, tenant string) string {
 func (f fixture) get(api, tenant, pathQuery string, headers ...string) answer {
 	f.t.Helper()
 
-	return do(
-		f.t,
-		"GET",
-		f.APIURL(api)+pathQuery,
-		"",
+	return do(f.t, "GET", f.APIURL(api)+pathQuery, "",
 		append([]string{"Authorization", "Bearer " + f.access(api, tenant)}, headers...)...)
 }
 

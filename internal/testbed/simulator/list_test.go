@@ -373,13 +373,8 @@ func TestUnknownMembersAreMasked(t *testing.T) {
 		t.Errorf("without the preference: %s", a.body)
 	}
 
-	a = f.get(
-		simulator.Graph,
-		contoso,
-		listPath[simulator.Graph],
-		"Prefer",
-		"odata.maxpagesize=5, include-unknown-enum-members",
-	)
+	a = f.get(simulator.Graph, contoso, listPath[simulator.Graph], "Prefer",
+		"odata.maxpagesize=5, include-unknown-enum-members")
 	if a.ids(t, "serviceSource") != "microsoftSentinel" || a.header.Get("Preference-Applied") == "" {
 		t.Errorf("with it: %s", a.body)
 	}

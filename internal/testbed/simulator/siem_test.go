@@ -106,14 +106,8 @@ func TestSIEMRefusals(t *testing.T) {
 
 	for _, method := range []string{"POST", "HEAD", "PUT", "DELETE"} {
 		t.Run(method+" is refused", func(t *testing.T) {
-			a := do(
-				t,
-				method,
-				f.APIURL(simulator.SIEM)+"/api/alerts",
-				"",
-				"Authorization",
-				"Bearer "+f.access(simulator.SIEM, contoso),
-			)
+			a := do(t, method, f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization",
+				"Bearer "+f.access(simulator.SIEM, contoso))
 			if a.status != 405 || a.header.Get("Allow") != "GET" {
 				t.Errorf("got %d %v", a.status, a.header)
 			}

@@ -257,15 +257,8 @@ func TestTokenRefusals(t *testing.T) {
 
 			a := f.token(test.path, test.form)
 			if a.status != test.status || a.code(t) != test.code || a.json(t)["error"] != test.err {
-				t.Errorf(
-					"got %d %d %v, want %d %d %s",
-					a.status,
-					a.code(t),
-					a.json(t)["error"],
-					test.status,
-					test.code,
-					test.err,
-				)
+				t.Errorf("got %d %d %v, want %d %d %s",
+					a.status, a.code(t), a.json(t)["error"], test.status, test.code, test.err)
 			}
 		})
 	}
@@ -304,29 +297,13 @@ func TestTokenRequestForm(t *testing.T) {
 			9002326,
 		},
 		"HTTP Basic is no credential at v1": {
-			do(
-				t,
-				"POST",
-				address,
-				with(appV1, "client_secret", "").Encode(),
-				"Content-Type",
-				formType,
-				"Authorization",
-				basic(client, secret),
-			),
+			do(t, "POST", address, with(appV1, "client_secret", "").Encode(), "Content-Type", formType,
+				"Authorization", basic(client, secret)),
 			7000218,
 		},
 		"HTTP Basic and a secret in the body are too much": {
-			do(
-				t,
-				"POST",
-				f.LoginURL()+"/"+contoso+"/oauth2/v2.0/token",
-				appV2.Encode(),
-				"Content-Type",
-				formType,
-				"Authorization",
-				basic(client, secret),
-			),
+			do(t, "POST", f.LoginURL()+"/"+contoso+"/oauth2/v2.0/token", appV2.Encode(), "Content-Type",
+				formType, "Authorization", basic(client, secret)),
 			9002313,
 		},
 	}
