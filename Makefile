@@ -118,8 +118,12 @@ DOCDIR     = $(prefix)/share/doc/in-defender
 DROPIN_DIR = $(DOCDIR)/examples/fluent-bit.service.d
 ARCH       = $(HOST_ARCH)
 MANUAL     = $(patsubst build/manual/%,%,$(shell find build/manual -type f 2>/dev/null))
-DOCUMENTS  = $(filter-out docs/README.md,$(wildcard docs/*.md)) CHANGELOG.md LICENSE deploy/package/README
-EXAMPLES   = $(sort $(shell find examples -type f ! -name README.md))
+DOCUMENTS  = $(filter-out docs/README.md,$(wildcard docs/*.md)) CHANGELOG.md
+IMAGES     = $(wildcard docs/images/nodes.svg docs/images/status-*.png)
+EXAMPLES   = $(sort $(shell find examples -type f ! -name '*.md'))
+# Where the files are in the end: an archive is unpacked elsewhere than it is made.
+RUN_PREFIX = $(prefix)
+RUN_LIBDIR = $(LIBDIR)
 
 # put MODE,FILE,PLACE: a file takes the place of an older one at once, since Fluent
 # Bit may have that loaded.
@@ -129,21 +133,38 @@ define put
 
 endef
 
+# as PROGRAM,FILE,PLACE: a text as the sed program changes it.
+define as
+@sed $(1) $(2) > build/text
+$(call put,0644,build/text,$(3))
+endef
+
+# Documents are in one folder with the examples.
+LINKS = -e 's:](\.\./deploy/monitoring/:](examples/monitoring/:g' -e 's:](docs/:](:g' \
+	-e 's:](\.\./docs/:](../:g' -e 's:](\.\./\(examples/\|CHANGELOG\):](\1:g'
+PATHS = -e 's:/usr/lib/fluent-bit/:$(RUN_LIBDIR)/:g' \
+	-e 's:/usr/share/\(doc/\)\{0,1\}in-defender:$(RUN_PREFIX)/share/\1in-defender:g'
+
 install: build/$(ARCH)/in_defender.so build/$(ARCH)/defenderctl build/manual
 	@$(MAKE) --no-print-directory stage
 
 stage:
 	$(call put,0644,build/$(ARCH)/in_defender.so,$(LIBDIR)/in_defender.so)
 	$(call put,0755,build/$(ARCH)/defenderctl,$(prefix)/bin/defenderctl)
-	@printf '[PLUGINS]\n    Path $(LIBDIR)/in_defender.so\n' > build/plugins.conf
-	$(call put,0644,build/plugins.conf,$(prefix)/share/in-defender/plugins.conf)
+	$(call as,$(PATHS),examples/plugins.conf,$(prefix)/share/in-defender/plugins.conf)
 	$(call put,0644,deploy/package/sysusers.conf,$(prefix)/lib/sysusers.d/in-defender.conf)
 	$(call put,0644,deploy/package/tmpfiles.conf,$(prefix)/lib/tmpfiles.d/in-defender.conf)
 	$(call put,0644,deploy/package/fluent-bit.service.d.conf,$(DROPIN_DIR)/50-in-defender.conf)
 	$(foreach f,$(MANUAL),$(call put,0644,build/manual/$(f),$(prefix)/share/$(f)))
-	$(foreach f,$(DOCUMENTS),$(call put,0644,$(f),$(DOCDIR)/$(notdir $(f))))
+	$(foreach f,$(DOCUMENTS),$(call as,$(LINKS),$(f),$(DOCDIR)/$(notdir $(f))))
+	$(foreach f,$(IMAGES),$(call put,0644,$(f),$(DOCDIR)/images/$(notdir $(f))))
+	$(call put,0644,LICENSE,$(DOCDIR)/LICENSE)
+	$(call as,$(PATHS),deploy/package/README,$(DOCDIR)/README)
 	$(foreach f,$(EXAMPLES),$(call put,0644,$(f),$(DOCDIR)/$(f)))
-	$(call put,0644,deploy/package/fluent-bit.conf,$(DOCDIR)/examples/fluent-bit.conf)
+	$(call as,$(LINKS),examples/README.md,$(DOCDIR)/examples/README.md)
+	$(call as,$(PATHS),examples/plugins.conf,$(DOCDIR)/examples/plugins.conf)
+	$(call as,$(PATHS),deploy/package/fluent-bit.conf,$(DOCDIR)/examples/fluent-bit.conf)
+	$(foreach f,$(wildcard deploy/monitoring/*),$(call put,0644,$(f),$(DOCDIR)/examples/monitoring/$(notdir $(f))))
 
 # The data directory and the user stay.
 uninstall:

@@ -63,15 +63,14 @@ configuration() {
     echo "changelog: build/changelog.yaml"
 }
 
-# archive ARCH: for machines without either kind of package. It is unpacked
-# below /usr or /usr/local.
+# archive ARCH: for machines without either kind of package. It is unpacked below
+# /usr/local, which its examples name.
 archive() {
     folder=in-defender_${VERSION}_linux_$1
     rm -rf "build/$1/archive"
     make --no-print-directory stage ARCH="$1" prefix=/ DESTDIR="build/$1/archive/$folder" \
-        DOCDIR=/share/doc/in-defender LIBDIR=/lib/fluent-bit
-    printf '[PLUGINS]\n    Path /usr/local/lib/fluent-bit/in_defender.so\n' \
-        > "build/$1/archive/$folder/share/in-defender/plugins.conf"
+        DOCDIR=/share/doc/in-defender LIBDIR=/lib/fluent-bit RUN_PREFIX=/usr/local \
+        RUN_LIBDIR=/usr/local/lib/fluent-bit
     settle "build/$1/archive"
     tar --directory "build/$1/archive" --sort=name --owner=0 --group=0 --numeric-owner --format=gnu \
         --create "$folder" | gzip -9n > "dist/$folder.tar.gz"

@@ -54,7 +54,7 @@ func (c *cli) acquireCommand() *cobra.Command {
 			"printed, and the exit code is 4.",
 		Example: "  defenderctl tokens acquire --tenant-id 99999999-8888-7777-6666-555555555555 \\\n" +
 			"      --tenant-name contoso --client-id 11111111-2222-3333-4444-555555555555 \\\n" +
-			"      --client-secret-file /run/secrets/mssp-app --api siem --region eu\n" +
+			"      --client-secret-file /run/secrets/mssp-app\n" +
 			"  defenderctl tokens acquire --home-tenant-id aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee \\\n" +
 			"      --client-id 11111111-2222-3333-4444-555555555555 \\\n" +
 			"      --client-secret-file /run/secrets/mssp-app\n" +

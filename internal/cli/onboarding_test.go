@@ -37,33 +37,37 @@ func TestGoldenOnboarding(t *testing.T) {
 
 	args := w.acquire("siem")
 	r := w.expect(w.run(args...), 4)
-	parts["Browser"], parts["BrowserCode"] = show(args, r), fmt.Sprint(r.code)
+	parts["Refused"], parts["RefusedCode"] = show(args, r), fmt.Sprint(r.code)
 
 	w.SetMSSPAuthorised(contoso, true)
-	refresh := append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)
-	parts["Ready"] = show(refresh, w.expect(w.run(refresh...), 0))
 
-	paste := w.acquire("siem", "--paste", "--redirect-uri", redirect)
+	// By its name alone: where lines break must not depend on how long the path is here.
+	conf := w.conf("siem")
+	check := []string{"check", filepath.Base(conf)}
+	parts["Ready"] = show(check, w.expect(w.runIn(filepath.Dir(conf), check...), 0))
+
+	browser := w.acquire("graph")
+	parts["Browser"] = show(browser, w.expect(w.run(browser...), 0))
+
+	paste := w.acquire("graph", "--paste", "--redirect-uri", redirect)
 	r = w.expect(w.answered(paste), 0)
 	parts["Paste"] = show(paste, r)
 
 	// A public client needs no secret. The service's pauses between polls are made short.
 	w.SetAutoConsent(false)
 	w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
-	device := slices.Insert(w.signIn(public, "siem"), 2, "--device-code")
+	device := slices.Insert(w.signIn(public, "graph"), 2, "--device-code")
 	device = append(device, "--data-dir", w.dir+"-device")
 	r = w.expect(w.entered(device), 0)
 	parts["Device"] = show(device, r)
 	w.login = ""
 
-	conf := w.conf("siem", "poll_interval 1s")
+	conf = w.conf("graph", "poll_interval 1s")
 	if text := string(must(os.ReadFile(conf))); strings.Contains(text, "refresh_token") {
 		t.Fatal("the configuration names a refresh token")
 	} else {
 		parts["Config"] = w.block(text)
 	}
-	// By its name alone: where lines break must not depend on how long the path is here.
-	check := []string{"check", filepath.Base(conf)}
 	parts["Check"] = show(check, w.expect(w.runIn(filepath.Dir(conf), check...), 0))
 
 	storage := t.TempDir()
@@ -77,9 +81,9 @@ func TestGoldenOnboarding(t *testing.T) {
 			"tenant_name", "contoso",
 			"client_id", client,
 			"client_secret_file", w.secretFile(),
-			"api", "siem",
+			"api", "graph",
 			"login_url", w.LoginURL(),
-			"api_url", w.APIURL("siem"),
+			"api_url", w.APIURL("graph"),
 			"data_dir", w.dir,
 			"poll_interval", "1s",
 		)}},
@@ -89,7 +93,7 @@ func TestGoldenOnboarding(t *testing.T) {
 	}
 	defer host.Kill()
 
-	want := len(w.Ledger(contoso, "siem").Exists)
+	want := len(w.Ledger(contoso, "graph").Exists)
 
 	var records []flbhost.Record
 
@@ -266,6 +270,8 @@ func (w *world) block(text string) string {
 		"http://127.0.0.1:7001",
 		strings.TrimPrefix(w.APIURL("siem"), "http://"),
 		"127.0.0.1:7001",
+		w.APIURL("graph"),
+		"http://127.0.0.1:7003",
 		filepath.Join(temp, "app.secret"),
 		"/run/secrets/mssp-app",
 		w.dir+"-device",

@@ -189,7 +189,7 @@ func (c *cli) root() *cobra.Command {
 		Long: "defenderctl signs in to customers' tenants, checks configurations, and shows how the inputs do.\n\n" +
 			"Exit codes: 0 ok, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.",
 		Example: "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com \\\n" +
-			"      --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check " +
+			"      --client-id 11111111-2222-3333-4444-555555555555\n  defenderctl check " +
 			"/etc/fluent-bit/fluent-bit.conf",
 		Version:       versionLine(),
 		SilenceErrors: true,

@@ -90,6 +90,7 @@ var installed = map[string]string{
 	"/usr/share/bash-completion/completions/defenderctl":               "-rw-r--r--",
 	"/usr/share/fish/vendor_completions.d/defenderctl.fish":            "-rw-r--r--",
 	"/usr/share/doc/in-defender/examples/fluent-bit.conf":              "-rw-r--r--",
+	"/usr/share/doc/in-defender/examples/monitoring/alerts.yml":        "-rw-r--r--",
 	"/usr/share/doc/in-defender/README":                                "-rw-r--r--",
 	"/usr/share/doc/in-defender/CHANGELOG.md":                          "-rw-r--r--",
 }
@@ -134,52 +135,115 @@ func TestPackagesHaveWhatTheyPromise(t *testing.T) {
 	}
 }
 
+// archived returns the texts of an archive: documents and configurations by their names,
+// below its top folder. Other files have an empty text.
+func archived(t *testing.T, path string) map[string]string {
+	t.Helper()
+
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	top := strings.TrimSuffix(filepath.Base(path), ".tar.gz")
+	files := map[string]string{}
+
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if h.Uid != 0 || h.Gid != 0 {
+			t.Errorf("%s belongs to %d:%d", h.Name, h.Uid, h.Gid)
+		}
+
+		name := strings.TrimPrefix(h.Name, top)
+		files[name] = ""
+
+		if ext := filepath.Ext(name); ext == ".md" || ext == ".conf" || filepath.Base(name) == "README" {
+			text, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = string(text)
+		}
+	}
+}
+
 func TestArchivesHaveBinariesAndDocuments(t *testing.T) {
 	for _, arch := range arches {
 		t.Run(arch, func(t *testing.T) {
-			path := one(t, "in-defender_*_linux_"+arch+".tar.gz")
-			top := strings.TrimSuffix(filepath.Base(path), ".tar.gz")
-
-			f, err := os.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-
-			z, err := gzip.NewReader(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			files := map[string]bool{}
-
-			for r := tar.NewReader(z); ; {
-				h, err := r.Next()
-				if errors.Is(err, io.EOF) {
-					break
-				}
-
-				if err != nil {
-					t.Fatal(err)
-				}
-
-				files[strings.TrimPrefix(h.Name, top)] = true
-				if h.Uid != 0 || h.Gid != 0 {
-					t.Errorf("%s belongs to %d:%d", h.Name, h.Uid, h.Gid)
-				}
-			}
+			files := archived(t, one(t, "in-defender_*_linux_"+arch+".tar.gz"))
 
 			for _, want := range []string{
 				"/bin/defenderctl",
 				"/lib/fluent-bit/in_defender.so",
 				"/share/doc/in-defender/LICENSE",
 				"/share/doc/in-defender/examples/fluent-bit.service.d/50-in-defender.conf",
+				"/share/doc/in-defender/examples/monitoring/alerts.yml",
 			} {
-				if !files[want] {
+				if _, ok := files[want]; !ok {
 					t.Errorf("%s is missing", want)
 				}
 			}
 		})
+	}
+}
+
+func TestExamplesOfArchivesNameFilesInIt(t *testing.T) {
+	for _, arch := range arches {
+		t.Run(arch, func(t *testing.T) {
+			files := archived(t, one(t, "in-defender_*_linux_"+arch+".tar.gz"))
+			named := regexp.MustCompile(`/usr/\S+/(?:in-defender|in_defender)\S*`)
+			doc := "/share/doc/in-defender/"
+
+			for _, name := range []string{
+				"/share/in-defender/plugins.conf",
+				doc + "README",
+				doc + "examples/plugins.conf",
+				doc + "examples/fluent-bit.conf",
+			} {
+				paths := named.FindAllString(files[name], -1)
+				if len(paths) == 0 {
+					t.Errorf("%s names no file", name)
+				}
+
+				for _, path := range paths {
+					if _, ok := files[strings.TrimPrefix(path, "/usr/local")]; !ok {
+						t.Errorf("%s names %s, which is not in the archive", name, path)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestLinksOfInstalledDocumentsLeadSomewhere(t *testing.T) {
+	files := archived(t, one(t, "in-defender_*_linux_amd64.tar.gz"))
+	link := regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
+	seen := 0
+
+	for name, text := range files {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			seen++
+			if _, ok := files[filepath.Join(filepath.Dir(name), m[1])]; !ok {
+				t.Errorf("%s links to %s, which is not installed", name, m[1])
+			}
+		}
+	}
+
+	if seen < 50 {
+		t.Errorf("%d links were found", seen)
 	}
 }
 
