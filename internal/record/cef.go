@@ -15,8 +15,7 @@ import (
 // A cefBuilder writes the CEF lines of one tenant and API. The lines it returns are
 // valid until its next call.
 type cefBuilder struct {
-	col      int
-	facts    *alert.Descriptor
+	mapping  *cefMapping
 	tenant   string
 	maxBytes int
 	fields   []gjson.Result
@@ -32,19 +31,17 @@ type cefPair struct{ key, value, label string }
 
 // newCEFBuilder returns a builder. It fails if the table has no column for the API.
 func newCEFBuilder(o Options) (*cefBuilder, error) {
-	facts, err := o.API.Descriptor()
-	if err != nil {
+	if _, err := o.API.Descriptor(); err != nil {
 		return nil, err
 	}
 
-	col, ok := cefColumns[o.API]
-	if !ok {
+	mapping := cefMappings[o.API]
+	if mapping == nil {
 		return nil, fmt.Errorf("api %s has no mapping to CEF", o.API)
 	}
 
 	return &cefBuilder{
-		col:      col,
-		facts:    facts,
+		mapping:  mapping,
 		tenant:   o.Tenant,
 		maxBytes: o.CEFMaxBytes,
 	}, nil
@@ -59,27 +56,24 @@ func (c *cefBuilder) alert(raw []byte, id alert.ID) []byte {
 	}
 
 	a := &cefAlert{
-		col:    c.col,
-		id:     id,
-		tenant: c.tenant,
-		fields: c.fields,
+		mapping: c.mapping,
+		id:      id,
+		tenant:  c.tenant,
+		fields:  c.fields,
 	}
 	a.read(raw, &c.entities)
 
 	c.pairs = c.pairs[:0]
 
-	for i := range cefTable {
-		row := &cefTable[i]
-		if from := row.column(c.col); from.get != nil {
-			c.add(row.key, row.label, row.max, from.get(a))
-		}
+	for _, key := range c.mapping.keys {
+		c.add(key.key, key.label, key.max, key.get(a))
 	}
 
-	h := &cefHeaders[c.col]
-	class := cmp.Or(headerText(h.class.get(a), maxClass), c.facts.Noun)
-	name := cmp.Or(headerText(h.name.get(a), maxName), "Untitled "+c.facts.Noun)
+	m := c.mapping
+	class := cmp.Or(headerText(m.class.get(a), maxClass), m.Noun)
+	name := cmp.Or(headerText(m.name.get(a), maxName), "Untitled "+m.Noun)
 
-	return c.finish(class, name, cefSeverity(h.severity.get(a)))
+	return c.finish(class, name, cefSeverity(m.severity.get(a)))
 }
 
 // release forgets the row, of which the fields are parts.
@@ -188,7 +182,7 @@ func (c *cefBuilder) finish(class, name, severity string) []byte {
 	defer func() { clear(c.pairs[:cap(c.pairs)]) }() // they are parts of a copy of the row, which may be large
 
 	c.line = append(c.line[:0], "CEF:0|Microsoft|"...)
-	for _, field := range [...]string{c.facts.CEF.Product, c.facts.CEF.Version, class, name, severity} {
+	for _, field := range [...]string{c.mapping.CEF.Product, c.mapping.CEF.Version, class, name, severity} {
 		c.line = append(appendEscaped(c.line, field, '|'), '|')
 	}
 

@@ -7,7 +7,7 @@ import (
 )
 
 // chosen is the source of a key of the entity that was chosen for the group.
-func chosen(col, group int, key string) source {
+func chosen(form cefForm, group int, key string) source {
 	at := cefGroups[group].index(key)
 
 	return source{
@@ -18,7 +18,7 @@ func chosen(col, group int, key string) source {
 
 			return ""
 		},
-		what: groupText(col, group, key),
+		what: groupText(form, group, key),
 	}
 }
 
@@ -45,8 +45,8 @@ func orElse(sources ...source) source {
 }
 
 // process is the source of the application or the process that the line is about.
-func process(col int) source {
-	ofProcess, ofImage := chosen(col, groupProcess, "sproc"), chosen(col, groupImage, "sproc")
+func process(form cefForm) source {
+	ofProcess, ofImage := chosen(form, groupProcess, "sproc"), chosen(form, groupImage, "sproc")
 	s := orElse(ofProcess, ofImage)
 	s.what = ofProcess.what
 
@@ -55,28 +55,28 @@ func process(col int) source {
 
 // fileOf is the source of a key of the file, or of the process that the line is about if
 // there is no file.
-func fileOf(col int, key string) source {
-	return orElse(chosen(col, groupFile, key), chosen(col, groupImage, key))
+func fileOf(form cefForm, key string) source {
+	return orElse(chosen(form, groupFile, key), chosen(form, groupImage, key))
 }
 
 // user is the source of a key of the user. The name may be the sender of a message.
-func user(col int, key string) source {
-	s := chosen(col, groupUser, key)
-	if key == "suser" && len(cefGroups[groupMail].of(col)) > 0 {
-		s.what += "; else " + groupText(col, groupMail, key)
+func user(form cefForm, key string) source {
+	s := chosen(form, groupUser, key)
+	if key == "suser" && len(cefGroups[groupMail].entities[form]) > 0 {
+		s.what += "; else " + groupText(form, groupMail, key)
 	}
 
 	return s
 }
 
-func recipient(col int) source {
-	return orElse(chosen(col, groupMail, "duser"), chosen(col, groupMailbox, "duser"))
+func recipient(form cefForm) source {
+	return orElse(chosen(form, groupMail, "duser"), chosen(form, groupMailbox, "duser"))
 }
 
 // fileID is the source of the id of the application that the line is about, else of that
 // of a message.
-func fileID(col int) source {
-	application, message := chosen(col, groupProcess, "fileId"), chosen(col, groupMail, "fileId")
+func fileID(form cefForm) source {
+	application, message := chosen(form, groupProcess, "fileId"), chosen(form, groupMail, "fileId")
 
 	return source{
 		get: func(a *cefAlert) string {
@@ -90,30 +90,30 @@ func fileID(col int) source {
 	}
 }
 
-func requestURL(col int) source {
-	if len(cefGroups[groupMail].of(col)) == 0 {
-		return chosen(col, groupURL, readURL)
+func requestURL(form cefForm) source {
+	if len(cefGroups[groupMail].entities[form]) == 0 {
+		return chosen(form, groupURL, readURL)
 	}
 
-	return orElse(chosen(col, groupURL, readURL), chosen(col, groupMail, readURL))
+	return orElse(chosen(form, groupURL, readURL), chosen(form, groupMail, readURL))
 }
 
 // source4 and source6 are the address that the alert came from.
-func source4(col int) source {
+func source4(form cefForm) source {
 	return source{
 		get:  func(a *cefAlert) string { return addressText(a.source4) },
-		what: sourceText(col),
+		what: sourceText(form),
 	}
 }
 
-func source6(col int) source {
+func source6(form cefForm) source {
 	return source{
 		get:  func(a *cefAlert) string { return addressText(a.source6) },
-		what: sourceText(col),
+		what: sourceText(form),
 	}
 }
 
-func destination4(col int) source {
+func destination4(form cefForm) source {
 	return source{
 		get: func(a *cefAlert) string {
 			if !a.destination.Is4() {
@@ -122,11 +122,11 @@ func destination4(col int) source {
 
 			return a.destination.String()
 		},
-		what: groupText(col, groupConnection, "dst"),
+		what: groupText(form, groupConnection, "dst"),
 	}
 }
 
-func destination6(col int) source {
+func destination6(form cefForm) source {
 	return source{
 		get: func(a *cefAlert) string {
 			if !a.destination.Is6() {
@@ -135,15 +135,15 @@ func destination6(col int) source {
 
 			return a.destination.String()
 		},
-		what: groupText(col, groupConnection, "dst"),
+		what: groupText(form, groupConnection, "dst"),
 	}
 }
 
 // port is the source of a port of the connection. The port of the source is left out if
 // its address is not in the line, since it would stand beside another address then.
-func port(col int, key string) source {
-	s := chosen(col, groupConnection, key)
-	from := chosen(col, groupConnection, readAddress)
+func port(form cefForm, key string) source {
+	s := chosen(form, groupConnection, key)
+	from := chosen(form, groupConnection, readAddress)
 
 	return source{
 		get: func(a *cefAlert) string {
@@ -163,13 +163,13 @@ func port(col int, key string) source {
 }
 
 // groupText says in Markdown which fields of which entities fill a key.
-func groupText(col, group int, key string) string {
+func groupText(form cefForm, group int, key string) string {
 	var (
 		fields []string
 		kinds  [][]string
 	)
 
-	for _, entity := range cefGroups[group].of(col) {
+	for _, entity := range cefGroups[group].entities[form] {
 		for _, field := range entity.fields {
 			if field.key != key {
 				continue
@@ -192,11 +192,11 @@ func groupText(col, group int, key string) string {
 }
 
 // sourceText says in Markdown where the source address comes from, in the order asked.
-func sourceText(col int) string {
+func sourceText(form cefForm) string {
 	var parts []string
 
 	for _, group := range [...]int{groupConnection, groupAddress, groupMail, groupHost} {
-		if text := groupText(col, group, readAddress); text != "" {
+		if text := groupText(form, group, readAddress); text != "" {
 			parts = append(parts, text)
 		}
 	}

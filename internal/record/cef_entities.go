@@ -66,22 +66,22 @@ type cefFill struct {
 // A cefPath is the index of a field, or of two that are joined with a dot.
 type cefPath struct{ first, second int }
 
-// cefPlans are the plans of each API by kind in lower case.
+// cefPlans are the plans of each form of evidence by kind in lower case.
 var cefPlans = makePlans()
 
-func makePlans() (plans [numColumns]map[string]*cefPlan) {
-	for col := range plans {
-		plans[col] = map[string]*cefPlan{}
+func makePlans() (plans [numForms]map[string]*cefPlan) {
+	for form := range plans {
+		plans[form] = map[string]*cefPlan{}
 		for group := range cefGroups {
-			for _, entity := range cefGroups[group].of(col) {
+			for _, entity := range cefGroups[group].entities[form] {
 				kind := strings.ToLower(entity.kind)
-				if plans[col][kind] == nil {
+				if plans[form][kind] == nil {
 					plan := &cefPlan{}
 					plan.roles = plan.fields.add("roles")
-					plans[col][kind] = plan
+					plans[form][kind] = plan
 				}
 
-				plans[col][kind].add(group, entity)
+				plans[form][kind].add(group, entity)
 			}
 		}
 	}
@@ -113,16 +113,6 @@ func (p *cefPlan) add(group int, entity cefEntity) {
 	p.fills = append(p.fills, fill)
 }
 
-// of returns the kinds of evidence that may fill the group's keys for one API. The alerts
-// inside an incident of Graph are those of Graph's own list.
-func (g *cefGroup) of(col int) []cefEntity {
-	if col == colGraphIncidents {
-		col = colGraph
-	}
-
-	return g.entities[col]
-}
-
 // index returns where the key's text is in a candidate's values; -1: the group lacks
 // the key.
 func (g *cefGroup) index(key string) int {
@@ -148,20 +138,20 @@ func (c *cefChoice) text(group int, key string) string {
 }
 
 // all adds the entities of a list; kind returns what an entity is.
-func (c *cefCandidates) all(col int, list gjson.Result, kind func(gjson.Result) string) {
+func (c *cefCandidates) all(form cefForm, list gjson.Result, kind func(gjson.Result) string) {
 	if !list.IsArray() {
 		return
 	}
 
 	list.ForEach(func(_, entity gjson.Result) bool {
-		c.one(col, kind(entity), entity)
+		c.one(form, kind(entity), entity)
 		return true
 	})
 }
 
 // one adds what an entity of the given kind may fill.
-func (c *cefCandidates) one(col int, kind string, entity gjson.Result) {
-	plan := lookFold(cefPlans[col], kind)
+func (c *cefCandidates) one(form cefForm, kind string, entity gjson.Result) {
+	plan := lookFold(cefPlans[form], kind)
 	if plan == nil {
 		return
 	}

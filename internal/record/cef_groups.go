@@ -19,6 +19,19 @@ const (
 	numGroups
 )
 
+// A cefForm is the form in which an API has its evidence.
+type cefForm int
+
+// The forms. The alerts inside an incident of Graph have theirs as those of Graph's own
+// list have it.
+const (
+	formNone cefForm = iota
+	formEndpoint
+	formGraph
+	formXDR
+	numForms
+)
+
 // Names of fields that are read from an entity but are not keys of its group.
 const (
 	readAddress   = "(address)"
@@ -34,8 +47,9 @@ type cefGroup struct {
 	// also are read from the chosen entity, but do not count.
 	also []string
 	// byRole is set where an entity that was attacked comes before all others.
-	byRole   bool
-	entities [numColumns][]cefEntity
+	byRole bool
+	// entities are those of each form of evidence.
+	entities [numForms][]cefEntity
 }
 
 // A cefEntity is a kind of evidence that may fill a group's keys.
@@ -66,12 +80,12 @@ var cefGroups = [numGroups]cefGroup{
 		keys:   []string{"shost", "deviceExternalId"},
 		also:   []string{readAddress},
 		byRole: true,
-		entities: [numColumns][]cefEntity{
-			colGraph: {
+		entities: [numForms][]cefEntity{
+			formGraph: {
 				{kind: "device", fields: graphDevice("")},
 				{kind: "hostLogonSession", fields: graphDevice("host.")},
 			},
-			colIncidents: {{
+			formXDR: {{
 				kind: kindDevice,
 				fields: []cefField{
 					{"shost", []string{"deviceDnsName"}},
@@ -84,8 +98,8 @@ var cefGroups = [numGroups]cefGroup{
 		keys:   []string{"sntdom", "suser", "suid"},
 		also:   []string{readPrincipal},
 		byRole: true,
-		entities: [numColumns][]cefEntity{
-			colEndpoint: {
+		entities: [numForms][]cefEntity{
+			formEndpoint: {
 				{
 					kind: kindRelatedUser,
 					fields: []cefField{
@@ -102,12 +116,12 @@ var cefGroups = [numGroups]cefGroup{
 					},
 				},
 			},
-			colGraph: {
+			formGraph: {
 				{kind: "user", fields: graphUser("userAccount.")},
 				{kind: "cloudLogonSession", fields: graphUser("account.userAccount.")},
 				{kind: "hostLogonSession", fields: graphUser("account.userAccount.")},
 			},
-			colIncidents: {{
+			formXDR: {{
 				kind: "User",
 				fields: []cefField{
 					{"sntdom", []string{"domainName"}},
@@ -120,19 +134,19 @@ var cefGroups = [numGroups]cefGroup{
 	},
 	groupMail: {
 		keys: []string{"suser", "duser", "fileId", readAddress, readURL},
-		entities: [numColumns][]cefEntity{
-			colGraph:     {{kind: "analyzedMessage", fields: mail}, {kind: "submissionMail", fields: mail}},
-			colIncidents: {{kind: "MailMessage", fields: mail}},
+		entities: [numForms][]cefEntity{
+			formGraph: {{kind: "analyzedMessage", fields: mail}, {kind: "submissionMail", fields: mail}},
+			formXDR:   {{kind: "MailMessage", fields: mail}},
 		},
 	},
 	groupMailbox: {
 		keys: []string{"duser"},
-		entities: [numColumns][]cefEntity{
-			colGraph: {{
+		entities: [numForms][]cefEntity{
+			formGraph: {{
 				kind:   "mailbox",
 				fields: []cefField{{"duser", []string{"primaryAddress", "userAccount.userPrincipalName", "upn"}}},
 			}},
-			colIncidents: {{
+			formXDR: {{
 				kind:   "MailBox",
 				fields: []cefField{{"duser", []string{"mailboxAddress", "userPrincipalName"}}},
 			}},
@@ -140,31 +154,31 @@ var cefGroups = [numGroups]cefGroup{
 	},
 	groupFile: {
 		keys: []string{"fname", "filePath", "fileHash", "cs6"},
-		entities: [numColumns][]cefEntity{
-			colEndpoint:  {{kind: "File", fields: fileAt("")}},
-			colGraph:     {{kind: "file", fields: fileAt("fileDetails.")}},
-			colIncidents: {{kind: "File", fields: fileAt("")}},
+		entities: [numForms][]cefEntity{
+			formEndpoint: {{kind: "File", fields: fileAt("")}},
+			formGraph:    {{kind: "file", fields: fileAt("fileDetails.")}},
+			formXDR:      {{kind: "File", fields: fileAt("")}},
 		},
 	},
 	groupImage: {
 		keys: []string{"sproc", "fname", "filePath", "fileHash", "cs6"},
-		entities: [numColumns][]cefEntity{
-			colEndpoint:  {{kind: "Process", fields: append(fileAt(""), processLine)}},
-			colGraph:     {{kind: "process", fields: append(fileAt("imageFile."), processLine)}},
-			colIncidents: {{kind: "Process", fields: append(fileAt(""), processLine)}},
+		entities: [numForms][]cefEntity{
+			formEndpoint: {{kind: "Process", fields: append(fileAt(""), processLine)}},
+			formGraph:    {{kind: "process", fields: append(fileAt("imageFile."), processLine)}},
+			formXDR:      {{kind: "Process", fields: append(fileAt(""), processLine)}},
 		},
 	},
 	groupProcess: {
 		keys: []string{"sproc", "fileId"},
-		entities: [numColumns][]cefEntity{
-			colEndpoint: {{kind: "Process", fields: []cefField{processLine}}},
-			colGraph: {
+		entities: [numForms][]cefEntity{
+			formEndpoint: {{kind: "Process", fields: []cefField{processLine}}},
+			formGraph: {
 				{kind: "process", fields: []cefField{processLine}},
 				{kind: "oauthApplication", later: true, fields: application},
 				{kind: "cloudApplication", later: true, fields: application},
 				{kind: "servicePrincipal", later: true, fields: application},
 			},
-			colIncidents: {
+			formXDR: {
 				{kind: "Process", fields: []cefField{processLine}},
 				{kind: "OauthApplication", later: true, fields: application},
 				{kind: "CloudApplication", later: true, fields: application},
@@ -174,25 +188,25 @@ var cefGroups = [numGroups]cefGroup{
 	},
 	groupConnection: {
 		keys: []string{readAddress, "spt", "dst", "dpt", "proto"},
-		entities: [numColumns][]cefEntity{
-			colGraph:     {{kind: "networkConnection", fields: connection}},
-			colIncidents: {{kind: "NetworkConnection", fields: connection}},
+		entities: [numForms][]cefEntity{
+			formGraph: {{kind: "networkConnection", fields: connection}},
+			formXDR:   {{kind: "NetworkConnection", fields: connection}},
 		},
 	},
 	groupAddress: {
 		keys: []string{readAddress},
-		entities: [numColumns][]cefEntity{
-			colEndpoint:  {{kind: "Ip", fields: []cefField{{readAddress, []string{"ipAddress"}}}}},
-			colGraph:     {{kind: "ip", fields: []cefField{{readAddress, []string{"ipAddress"}}}}},
-			colIncidents: {{kind: "Ip", fields: []cefField{{readAddress, []string{"ipAddress"}}}}},
+		entities: [numForms][]cefEntity{
+			formEndpoint: {{kind: "Ip", fields: []cefField{{readAddress, []string{"ipAddress"}}}}},
+			formGraph:    {{kind: "ip", fields: []cefField{{readAddress, []string{"ipAddress"}}}}},
+			formXDR:      {{kind: "Ip", fields: []cefField{{readAddress, []string{"ipAddress"}}}}},
 		},
 	},
 	groupURL: {
 		keys: []string{readURL},
-		entities: [numColumns][]cefEntity{
-			colEndpoint:  {{kind: "Url", fields: []cefField{{readURL, []string{"url"}}}}},
-			colGraph:     {{kind: "url", fields: []cefField{{readURL, []string{"url"}}}}},
-			colIncidents: {{kind: "Url", fields: []cefField{{readURL, []string{"url"}}}}},
+		entities: [numForms][]cefEntity{
+			formEndpoint: {{kind: "Url", fields: []cefField{{readURL, []string{"url"}}}}},
+			formGraph:    {{kind: "url", fields: []cefField{{readURL, []string{"url"}}}}},
+			formXDR:      {{kind: "Url", fields: []cefField{{readURL, []string{"url"}}}}},
 		},
 	},
 }

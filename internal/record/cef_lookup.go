@@ -11,11 +11,11 @@ import (
 // A cefAlert is what the sources of the table look into: a row that is known to be valid
 // JSON, read once.
 type cefAlert struct {
-	col    int
-	id     alert.ID
-	tenant string
-	fields []gjson.Result   // by index in rowFields
-	alerts [][]gjson.Result // of an incident, each by index in alertFields
+	mapping *cefMapping
+	id      alert.ID
+	tenant  string
+	fields  []gjson.Result   // by index in rowFields
+	alerts  [][]gjson.Result // of an incident, each by index in alertFields
 	cefChoice
 }
 
@@ -40,19 +40,27 @@ var (
 func (a *cefAlert) read(raw []byte, entities *cefCandidates) {
 	rowFields.read(gjson.ParseBytes(raw), a.fields)
 
-	switch a.col {
-	case colEndpoint:
-		entities.one(a.col, kindRelatedUser, a.fields[atRelatedUser])
-		entities.all(a.col, a.fields[atEvidence], entityKind)
-	case colGraph:
-		entities.all(a.col, a.fields[atEvidence], odataKind)
-	case colIncidents, colGraphIncidents:
+	if a.mapping.Row.Alerts != "" {
 		a.readAlerts(entities)
+	} else {
+		a.readEvidence(entities)
 	}
 
 	a.cefChoice = entities.choose()
 }
 
+// readEvidence adds the evidence of an alert.
+func (a *cefAlert) readEvidence(entities *cefCandidates) {
+	switch form := a.mapping.evidence; form {
+	case formEndpoint:
+		entities.one(form, kindRelatedUser, a.fields[atRelatedUser])
+		entities.all(form, a.fields[atEvidence], entityKind)
+	case formGraph:
+		entities.all(form, a.fields[atEvidence], odataKind)
+	}
+}
+
+// readAlerts reads the alerts of an incident, and adds their evidence.
 func (a *cefAlert) readAlerts(entities *cefCandidates) {
 	list := a.fields[atAlerts]
 	if !list.IsArray() {
@@ -64,13 +72,13 @@ func (a *cefAlert) readAlerts(entities *cefCandidates) {
 		alertFields.read(alert, fields)
 		a.alerts = append(a.alerts, fields)
 
-		if a.col == colGraphIncidents {
-			entities.all(a.col, fields[atOwnEvidence], odataKind)
-			return true
+		switch form := a.mapping.evidence; form {
+		case formGraph:
+			entities.all(form, fields[atOwnEvidence], odataKind)
+		case formXDR:
+			entities.all(form, fields[atDevices], func(gjson.Result) string { return kindDevice })
+			entities.all(form, fields[atEntities], entityKind)
 		}
-
-		entities.all(a.col, fields[atDevices], func(gjson.Result) string { return kindDevice })
-		entities.all(a.col, fields[atEntities], entityKind)
 
 		return true
 	})

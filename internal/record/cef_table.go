@@ -9,55 +9,46 @@ import "fluent-bit-defender/internal/alert"
 // lengths are those of the ArcSight CEF Implementation Standard (OpenText, document
 // version 27), lengths in bytes of UTF-8 before escaping.
 
-// Columns of the table.
-const (
-	colSIEM = iota
-	colEndpoint
-	colGraph
-	colIncidents
-	colGraphIncidents
-	numColumns
-)
-
-var cefColumns = map[alert.API]int{
-	alert.SIEM:      colSIEM,
-	alert.Endpoint:  colEndpoint,
-	alert.Graph:     colGraph,
-	alert.Incidents: colIncidents,
-
-	alert.GraphIncidents: colGraphIncidents,
+// A cefColumn says what an API is to CEF.
+type cefColumn struct {
+	// The last three fields of the header:
+	// CEF:0|Microsoft|product|version|class id|name|severity|. Product and version, and what
+	// is written when an alert has no class or name, come from the API's descriptor.
+	class, name, severity source
+	// evidence is the form of the evidence that fills keys, if a row has evidence.
+	evidence cefForm
 }
 
-// A cefHeader says where the last three fields of the header come from:
-// CEF:0|Microsoft|product|version|class id|name|severity|. Product and version, and what
-// is written when an alert has no class or name, come from the API's descriptor.
-type cefHeader struct{ class, name, severity source }
-
-var cefHeaders = [numColumns]cefHeader{
-	colSIEM: {
+// cefColumns are the columns of the table.
+var cefColumns = map[alert.API]cefColumn{
+	alert.SIEM: {
 		class:    first("IoaDefinitionId", "Category"),
 		name:     first("AlertTitle"),
 		severity: first("Severity"),
 	},
-	colEndpoint: {
+	alert.Endpoint: {
 		class:    first("detectorId", "category"),
 		name:     first("title"),
 		severity: first("severity"),
+		evidence: formEndpoint,
 	},
-	colGraph: {
+	alert.Graph: {
 		class:    first("detectorId", "category"),
 		name:     first("title"),
 		severity: first("severity"),
+		evidence: formGraph,
 	},
-	colIncidents: {
+	alert.Incidents: {
 		class:    constant("incident"),
 		name:     first("incidentName"),
 		severity: first("severity"),
+		evidence: formXDR,
 	},
-	colGraphIncidents: {
+	alert.GraphIncidents: {
 		class:    constant("incident"),
 		name:     first("displayName"),
 		severity: first("severity"),
+		evidence: formGraph,
 	},
 }
 
@@ -67,411 +58,450 @@ const (
 	maxName  = 512
 )
 
+// A cefRow is a key of the extension.
 type cefRow struct {
 	key, label string
 	max        int // 0: a number, a time or an address, which is never cut
-
-	siem, endpoint, graph, incidents, graphIncidents source
+	// from has where each API has the value; an API without one lacks the key.
+	from sources
 }
+
+// sources are those of one key.
+type sources map[alert.API]source
 
 var cefTable = [...]cefRow{
 	{
 		key: "rt",
-
-		siem:      millis("AlertTime"),
-		endpoint:  millis("alertCreationTime"),
-		graph:     millis("createdDateTime"),
-		incidents: millis("createdTime"),
-
-		graphIncidents: millis("createdDateTime"),
+		from: sources{
+			alert.SIEM:           millis("AlertTime"),
+			alert.Endpoint:       millis("alertCreationTime"),
+			alert.Graph:          millis("createdDateTime"),
+			alert.Incidents:      millis("createdTime"),
+			alert.GraphIncidents: millis("createdDateTime"),
+		},
 	},
 	{
 		key: "start",
-
-		endpoint:  millis("firstEventTime"),
-		graph:     millis("firstActivityDateTime"),
-		incidents: earliest("firstActivity"),
-
-		graphIncidents: earliest("firstActivityDateTime"),
+		from: sources{
+			alert.Endpoint:       millis("firstEventTime"),
+			alert.Graph:          millis("firstActivityDateTime"),
+			alert.Incidents:      earliest("firstActivity"),
+			alert.GraphIncidents: earliest("firstActivityDateTime"),
+		},
 	},
 	{
 		key: "end",
-
-		endpoint:  millis("lastEventTime"),
-		graph:     millis("lastActivityDateTime"),
-		incidents: latest("lastActivity"),
-
-		graphIncidents: latest("lastActivityDateTime"),
+		from: sources{
+			alert.Endpoint:       millis("lastEventTime"),
+			alert.Graph:          millis("lastActivityDateTime"),
+			alert.Incidents:      latest("lastActivity"),
+			alert.GraphIncidents: latest("lastActivityDateTime"),
+		},
 	},
 	{
 		key: "externalId",
 		max: 40,
-
-		siem:      first("AlertId"),
-		endpoint:  first("id"),
-		graph:     first("id"),
-		incidents: first("incidentId"),
-
-		graphIncidents: first("id"),
+		from: sources{
+			alert.SIEM:           first("AlertId"),
+			alert.Endpoint:       first("id"),
+			alert.Graph:          first("id"),
+			alert.Incidents:      first("incidentId"),
+			alert.GraphIncidents: first("id"),
+		},
 	},
 	{
 		key: "cat",
 		max: 1023,
-
-		siem:      first("Category"),
-		endpoint:  first("category"),
-		graph:     first("category"),
-		incidents: firstAlert("category"),
-
-		graphIncidents: firstAlert("category"),
+		from: sources{
+			alert.SIEM:           first("Category"),
+			alert.Endpoint:       first("category"),
+			alert.Graph:          first("category"),
+			alert.Incidents:      firstAlert("category"),
+			alert.GraphIncidents: firstAlert("category"),
+		},
 	},
 	{
 		key: "sourceServiceName",
 		max: 1023,
-
-		siem:      first("Source"),
-		endpoint:  first("detectionSource"),
-		graph:     first("detectionSource"),
-		incidents: firstAlert("detectionSource"),
-
-		graphIncidents: firstAlert("detectionSource"),
+		from: sources{
+			alert.SIEM:           first("Source"),
+			alert.Endpoint:       first("detectionSource"),
+			alert.Graph:          first("detectionSource"),
+			alert.Incidents:      firstAlert("detectionSource"),
+			alert.GraphIncidents: firstAlert("detectionSource"),
+		},
 	},
 	{
 		key: "outcome",
 		max: 63,
-
-		endpoint:  first("status"),
-		graph:     first("status"),
-		incidents: first("status"),
-
-		graphIncidents: first("status"),
+		from: sources{
+			alert.Endpoint:       first("status"),
+			alert.Graph:          first("status"),
+			alert.Incidents:      first("status"),
+			alert.GraphIncidents: first("status"),
+		},
 	},
 	{
 		key: "shost",
 		max: 1023,
-
-		siem:      first("MachineName"),
-		endpoint:  first("computerDnsName"),
-		graph:     chosen(colGraph, groupHost, "shost"),
-		incidents: chosen(colIncidents, groupHost, "shost"),
-
-		graphIncidents: chosen(colGraphIncidents, groupHost, "shost"),
+		from: sources{
+			alert.SIEM:           first("MachineName"),
+			alert.Endpoint:       first("computerDnsName"),
+			alert.Graph:          chosen(formGraph, groupHost, "shost"),
+			alert.Incidents:      chosen(formXDR, groupHost, "shost"),
+			alert.GraphIncidents: chosen(formGraph, groupHost, "shost"),
+		},
 	},
 	{
 		key: "sourceDnsDomain",
 		max: 255,
-
-		siem: first("MachineDomain"),
+		from: sources{
+			alert.SIEM: first("MachineDomain"),
+		},
 	},
 	{
 		key: "deviceExternalId",
 		max: 255,
-
-		siem:      first("DeviceID"),
-		endpoint:  first("machineId"),
-		graph:     chosen(colGraph, groupHost, "deviceExternalId"),
-		incidents: chosen(colIncidents, groupHost, "deviceExternalId"),
-
-		graphIncidents: chosen(colGraphIncidents, groupHost, "deviceExternalId"),
+		from: sources{
+			alert.SIEM:           first("DeviceID"),
+			alert.Endpoint:       first("machineId"),
+			alert.Graph:          chosen(formGraph, groupHost, "deviceExternalId"),
+			alert.Incidents:      chosen(formXDR, groupHost, "deviceExternalId"),
+			alert.GraphIncidents: chosen(formGraph, groupHost, "deviceExternalId"),
+		},
 	},
 	{
 		key: "sntdom",
 		max: 255,
-
-		siem:      first("UserDomain"),
-		endpoint:  user(colEndpoint, "sntdom"),
-		graph:     user(colGraph, "sntdom"),
-		incidents: user(colIncidents, "sntdom"),
-
-		graphIncidents: user(colGraphIncidents, "sntdom"),
+		from: sources{
+			alert.SIEM:           first("UserDomain"),
+			alert.Endpoint:       user(formEndpoint, "sntdom"),
+			alert.Graph:          user(formGraph, "sntdom"),
+			alert.Incidents:      user(formXDR, "sntdom"),
+			alert.GraphIncidents: user(formGraph, "sntdom"),
+		},
 	},
 	{
 		key: "suser",
 		max: 1023,
-
-		siem:      first("UserName"),
-		endpoint:  user(colEndpoint, "suser"),
-		graph:     user(colGraph, "suser"),
-		incidents: user(colIncidents, "suser"),
-
-		graphIncidents: user(colGraphIncidents, "suser"),
+		from: sources{
+			alert.SIEM:           first("UserName"),
+			alert.Endpoint:       user(formEndpoint, "suser"),
+			alert.Graph:          user(formGraph, "suser"),
+			alert.Incidents:      user(formXDR, "suser"),
+			alert.GraphIncidents: user(formGraph, "suser"),
+		},
 	},
 	{
 		key: "suid",
 		max: 1023,
-
-		siem:      first("LogOnUsers"),
-		graph:     user(colGraph, "suid"),
-		incidents: user(colIncidents, "suid"),
-
-		graphIncidents: user(colGraphIncidents, "suid"),
+		from: sources{
+			alert.SIEM:           first("LogOnUsers"),
+			alert.Graph:          user(formGraph, "suid"),
+			alert.Incidents:      user(formXDR, "suid"),
+			alert.GraphIncidents: user(formGraph, "suid"),
+		},
 	},
 	{
 		key: "duser",
 		max: 1023,
-
-		graph:     recipient(colGraph),
-		incidents: recipient(colIncidents),
-
-		graphIncidents: recipient(colGraphIncidents),
+		from: sources{
+			alert.Graph:          recipient(formGraph),
+			alert.Incidents:      recipient(formXDR),
+			alert.GraphIncidents: recipient(formGraph),
+		},
 	},
 	{
 		key: "src",
-
-		siem:      addressIn4("IpAddress"),
-		endpoint:  source4(colEndpoint),
-		graph:     source4(colGraph),
-		incidents: source4(colIncidents),
-
-		graphIncidents: source4(colGraphIncidents),
+		from: sources{
+			alert.SIEM:           addressIn4("IpAddress"),
+			alert.Endpoint:       source4(formEndpoint),
+			alert.Graph:          source4(formGraph),
+			alert.Incidents:      source4(formXDR),
+			alert.GraphIncidents: source4(formGraph),
+		},
 	},
 	{
 		key:   "c6a2",
 		label: "Source IPv6 Address",
-
-		siem:      addressIn6("IpAddress"),
-		endpoint:  source6(colEndpoint),
-		graph:     source6(colGraph),
-		incidents: source6(colIncidents),
-
-		graphIncidents: source6(colGraphIncidents),
+		from: sources{
+			alert.SIEM:           addressIn6("IpAddress"),
+			alert.Endpoint:       source6(formEndpoint),
+			alert.Graph:          source6(formGraph),
+			alert.Incidents:      source6(formXDR),
+			alert.GraphIncidents: source6(formGraph),
+		},
 	},
 	{
 		key: "spt",
-
-		graph:     port(colGraph, "spt"),
-		incidents: port(colIncidents, "spt"),
-
-		graphIncidents: port(colGraphIncidents, "spt"),
+		from: sources{
+			alert.Graph:          port(formGraph, "spt"),
+			alert.Incidents:      port(formXDR, "spt"),
+			alert.GraphIncidents: port(formGraph, "spt"),
+		},
 	},
 	{
 		key: "dst",
-
-		graph:     destination4(colGraph),
-		incidents: destination4(colIncidents),
-
-		graphIncidents: destination4(colGraphIncidents),
+		from: sources{
+			alert.Graph:          destination4(formGraph),
+			alert.Incidents:      destination4(formXDR),
+			alert.GraphIncidents: destination4(formGraph),
+		},
 	},
 	{
 		key:   "c6a3",
 		label: "Destination IPv6 Address",
-
-		graph:     destination6(colGraph),
-		incidents: destination6(colIncidents),
-
-		graphIncidents: destination6(colGraphIncidents),
+		from: sources{
+			alert.Graph:          destination6(formGraph),
+			alert.Incidents:      destination6(formXDR),
+			alert.GraphIncidents: destination6(formGraph),
+		},
 	},
 	{
 		key: "dpt",
-
-		graph:     port(colGraph, "dpt"),
-		incidents: port(colIncidents, "dpt"),
-
-		graphIncidents: port(colGraphIncidents, "dpt"),
+		from: sources{
+			alert.Graph:          port(formGraph, "dpt"),
+			alert.Incidents:      port(formXDR, "dpt"),
+			alert.GraphIncidents: port(formGraph, "dpt"),
+		},
 	},
 	{
 		key: "proto",
 		max: 31,
-
-		graph:     chosen(colGraph, groupConnection, "proto"),
-		incidents: chosen(colIncidents, groupConnection, "proto"),
-
-		graphIncidents: chosen(colGraphIncidents, groupConnection, "proto"),
+		from: sources{
+			alert.Graph:          chosen(formGraph, groupConnection, "proto"),
+			alert.Incidents:      chosen(formXDR, groupConnection, "proto"),
+			alert.GraphIncidents: chosen(formGraph, groupConnection, "proto"),
+		},
 	},
 	{
 		key: "request",
 		max: 1023,
-
-		siem:      first("Url"),
-		endpoint:  requestURL(colEndpoint),
-		graph:     requestURL(colGraph),
-		incidents: requestURL(colIncidents),
-
-		graphIncidents: requestURL(colGraphIncidents),
+		from: sources{
+			alert.SIEM:           first("Url"),
+			alert.Endpoint:       requestURL(formEndpoint),
+			alert.Graph:          requestURL(formGraph),
+			alert.Incidents:      requestURL(formXDR),
+			alert.GraphIncidents: requestURL(formGraph),
+		},
 	},
 	{
 		key: "fname",
 		max: 1023,
-
-		siem:      first("FileName"),
-		endpoint:  fileOf(colEndpoint, "fname"),
-		graph:     fileOf(colGraph, "fname"),
-		incidents: fileOf(colIncidents, "fname"),
-
-		graphIncidents: fileOf(colGraphIncidents, "fname"),
+		from: sources{
+			alert.SIEM:           first("FileName"),
+			alert.Endpoint:       fileOf(formEndpoint, "fname"),
+			alert.Graph:          fileOf(formGraph, "fname"),
+			alert.Incidents:      fileOf(formXDR, "fname"),
+			alert.GraphIncidents: fileOf(formGraph, "fname"),
+		},
 	},
 	{
 		key: "filePath",
 		max: 1023,
-
-		siem:      first("FilePath"),
-		endpoint:  fileOf(colEndpoint, "filePath"),
-		graph:     fileOf(colGraph, "filePath"),
-		incidents: fileOf(colIncidents, "filePath"),
-
-		graphIncidents: fileOf(colGraphIncidents, "filePath"),
+		from: sources{
+			alert.SIEM:           first("FilePath"),
+			alert.Endpoint:       fileOf(formEndpoint, "filePath"),
+			alert.Graph:          fileOf(formGraph, "filePath"),
+			alert.Incidents:      fileOf(formXDR, "filePath"),
+			alert.GraphIncidents: fileOf(formGraph, "filePath"),
+		},
 	},
 	{
 		key: "fileHash",
 		max: 255,
-
-		siem:      first("Sha1"),
-		endpoint:  fileOf(colEndpoint, "fileHash"),
-		graph:     fileOf(colGraph, "fileHash"),
-		incidents: fileOf(colIncidents, "fileHash"),
-
-		graphIncidents: fileOf(colGraphIncidents, "fileHash"),
+		from: sources{
+			alert.SIEM:           first("Sha1"),
+			alert.Endpoint:       fileOf(formEndpoint, "fileHash"),
+			alert.Graph:          fileOf(formGraph, "fileHash"),
+			alert.Incidents:      fileOf(formXDR, "fileHash"),
+			alert.GraphIncidents: fileOf(formGraph, "fileHash"),
+		},
 	},
 	{
 		key: "fileId",
 		max: 1023,
-
-		graph:     fileID(colGraph),
-		incidents: fileID(colIncidents),
-
-		graphIncidents: fileID(colGraphIncidents),
+		from: sources{
+			alert.Graph:          fileID(formGraph),
+			alert.Incidents:      fileID(formXDR),
+			alert.GraphIncidents: fileID(formGraph),
+		},
 	},
 	{
 		key: "sproc",
 		max: 1023,
-
-		siem:      first("CommandLine"),
-		endpoint:  process(colEndpoint),
-		graph:     process(colGraph),
-		incidents: process(colIncidents),
-
-		graphIncidents: process(colGraphIncidents),
+		from: sources{
+			alert.SIEM:           first("CommandLine"),
+			alert.Endpoint:       process(formEndpoint),
+			alert.Graph:          process(formGraph),
+			alert.Incidents:      process(formXDR),
+			alert.GraphIncidents: process(formGraph),
+		},
 	},
 	{
 		key:   "cs1",
 		label: "ThreatName",
 		max:   4000,
-
-		siem:     first("ThreatName"),
-		endpoint: first("threatName"),
-		graph:    first("threatDisplayName"),
+		from: sources{
+			alert.SIEM:     first("ThreatName"),
+			alert.Endpoint: first("threatName"),
+			alert.Graph:    first("threatDisplayName"),
+		},
 	},
 	{
 		key:   "cs2",
 		label: "FullId",
 		max:   4000,
-
-		siem:     first("FullId"),
-		endpoint: longerThan(40, first("id")),
-		graph:    longerThan(40, first("id")),
+		from: sources{
+			alert.SIEM:     first("FullId"),
+			alert.Endpoint: longerThan(40, first("id")),
+			alert.Graph:    longerThan(40, first("id")),
+		},
 	},
 	{
 		key:   "cs3",
 		label: "RecordId",
 		max:   4000,
-
-		siem:      recordID,
-		endpoint:  recordID,
-		graph:     recordID,
-		incidents: recordID,
-
-		graphIncidents: recordID,
+		from: sources{
+			alert.SIEM:           recordID,
+			alert.Endpoint:       recordID,
+			alert.Graph:          recordID,
+			alert.Incidents:      recordID,
+			alert.GraphIncidents: recordID,
+		},
 	},
 	{
 		key:   "cs4",
 		label: "Actor",
 		max:   4000,
-
-		siem:      first("Actor"),
-		graph:     first("actorDisplayName"),
-		incidents: anyAlert("actorName"),
-
-		graphIncidents: anyAlert("actorDisplayName"),
+		from: sources{
+			alert.SIEM:           first("Actor"),
+			alert.Graph:          first("actorDisplayName"),
+			alert.Incidents:      anyAlert("actorName"),
+			alert.GraphIncidents: anyAlert("actorDisplayName"),
+		},
 	},
 	{
 		key:   "cs5",
 		label: "Md5",
 		max:   4000,
-
-		siem: first("Md5"),
+		from: sources{
+			alert.SIEM: first("Md5"),
+		},
 	},
 	{
 		key:   "cs5",
 		label: "MitreTechniques",
 		max:   4000,
-
-		endpoint:  list("mitreTechniques"),
-		graph:     list("mitreTechniques"),
-		incidents: listOverAlerts("mitreTechniques"),
-
-		graphIncidents: listOverAlerts("mitreTechniques"),
+		from: sources{
+			alert.Endpoint:       list("mitreTechniques"),
+			alert.Graph:          list("mitreTechniques"),
+			alert.Incidents:      listOverAlerts("mitreTechniques"),
+			alert.GraphIncidents: listOverAlerts("mitreTechniques"),
+		},
 	},
 	{
 		key:   "cs6",
 		label: "Sha256",
 		max:   4000,
-
-		siem:      first("Sha256"),
-		endpoint:  fileOf(colEndpoint, "cs6"),
-		graph:     fileOf(colGraph, "cs6"),
-		incidents: fileOf(colIncidents, "cs6"),
-
-		graphIncidents: fileOf(colGraphIncidents, "cs6"),
+		from: sources{
+			alert.SIEM:           first("Sha256"),
+			alert.Endpoint:       fileOf(formEndpoint, "cs6"),
+			alert.Graph:          fileOf(formGraph, "cs6"),
+			alert.Incidents:      fileOf(formXDR, "cs6"),
+			alert.GraphIncidents: fileOf(formGraph, "cs6"),
+		},
 	},
 	{
 		key:   "cn1",
 		label: "WasExecutingWhileDetected",
-
-		siem: oneOrZero("WasExecutingWhileDetected"),
+		from: sources{
+			alert.SIEM: oneOrZero("WasExecutingWhileDetected"),
+		},
 	},
 	{
 		key:   "cn2",
 		label: "RemediationIsSuccess",
-
-		siem: oneOrZero("RemediationIsSuccess"),
+		from: sources{
+			alert.SIEM: oneOrZero("RemediationIsSuccess"),
+		},
 	},
 	{
 		key: "cnt",
-
-		incidents: numberOfAlerts,
-
-		graphIncidents: numberOfAlerts,
+		from: sources{
+			alert.Incidents:      numberOfAlerts,
+			alert.GraphIncidents: numberOfAlerts,
+		},
 	},
 	{
 		key:   "flexString1",
 		label: "AlertLink",
 		max:   1023,
-
-		siem:  first("LinkToWDATP", "LinkToMTP"),
-		graph: first("alertWebUrl"),
+		from: sources{
+			alert.SIEM:  first("LinkToWDATP", "LinkToMTP"),
+			alert.Graph: first("alertWebUrl"),
+		},
 	},
 	{
 		key:   "flexString2",
 		label: "Tenant",
 		max:   1023,
-
-		siem:      tenantName,
-		endpoint:  tenantName,
-		graph:     tenantName,
-		incidents: tenantName,
-
-		graphIncidents: tenantName,
+		from: sources{
+			alert.SIEM:           tenantName,
+			alert.Endpoint:       tenantName,
+			alert.Graph:          tenantName,
+			alert.Incidents:      tenantName,
+			alert.GraphIncidents: tenantName,
+		},
 	},
 	{
 		key: "msg",
 		max: 1023,
-
-		siem:     first("Description"),
-		endpoint: first("description"),
-		graph:    first("description"),
+		from: sources{
+			alert.SIEM:     first("Description"),
+			alert.Endpoint: first("description"),
+			alert.Graph:    first("description"),
+		},
 	},
 }
 
-// column returns the source of a row for one API.
-func (r *cefRow) column(col int) source {
-	return [numColumns]source{
-		colSIEM:      r.siem,
-		colEndpoint:  r.endpoint,
-		colGraph:     r.graph,
-		colIncidents: r.incidents,
+// A cefMapping is a column of the table, and the rows that have something in it.
+type cefMapping struct {
+	*alert.Descriptor
+	cefColumn
+	keys []cefKey
+}
 
-		colGraphIncidents: r.graphIncidents,
-	}[col]
+// A cefKey is a row of the table for one API.
+type cefKey struct {
+	*cefRow
+	source
+}
+
+// cefMappings are the mappings of all APIs that have a column.
+var cefMappings = makeMappings()
+
+func makeMappings() map[alert.API]*cefMapping {
+	mappings := map[alert.API]*cefMapping{}
+
+	for api, column := range cefColumns {
+		facts, err := api.Descriptor()
+		if err != nil {
+			continue // a test compares the columns with the APIs that there are
+		}
+
+		m := &cefMapping{Descriptor: facts, cefColumn: column}
+
+		for i := range cefTable {
+			if from, ok := cefTable[i].from[api]; ok {
+				m.keys = append(m.keys, cefKey{&cefTable[i], from})
+			}
+		}
+
+		mappings[api] = m
+	}
+
+	return mappings
 }
 
 // What happens to a line that is too long: the values of cutFirst are cut in this

@@ -12,22 +12,17 @@ import (
 
 // cefPage writes the tables of docs/cef.md from the tables by which lines are written.
 type cefPage struct {
-	apis [numColumns]*alert.Descriptor
-	b    strings.Builder
+	columns []*cefMapping
+	b       strings.Builder
 }
 
-func newCEFPage(t *testing.T) *cefPage {
-	t.Helper()
-
+func newCEFPage() *cefPage {
 	p := &cefPage{}
 
-	for api, col := range cefColumns {
-		facts, err := api.Descriptor()
-		if err != nil {
-			t.Fatal(err)
+	for _, api := range alert.APIs() {
+		if m := cefMappings[api]; m != nil { // TestEveryAPIHasAMappingToCEF reports the others
+			p.columns = append(p.columns, m)
 		}
-
-		p.apis[col] = facts
 	}
 
 	return p
@@ -36,15 +31,15 @@ func newCEFPage(t *testing.T) *cefPage {
 // table begins a table with a column for each API.
 func (p *cefPage) table(name string) {
 	p.b.Reset()
-	p.row(name, "bytes", func(col int) string { return "`" + string(p.apis[col].API) + "`" })
-	p.b.WriteString("| --- | --- |" + strings.Repeat(" --- |", numColumns) + "\n")
+	p.row(name, "bytes", func(m *cefMapping) string { return "`" + string(m.API) + "`" })
+	p.b.WriteString("| --- | --- |" + strings.Repeat(" --- |", len(p.columns)) + "\n")
 }
 
-func (p *cefPage) row(name, limit string, cell func(col int) string) {
+func (p *cefPage) row(name, limit string, cell func(m *cefMapping) string) {
 	fmt.Fprintf(&p.b, "| %s | %s |", name, limit)
 
-	for col := range numColumns {
-		text := cell(col)
+	for _, m := range p.columns {
+		text := cell(m)
 		if text == "" {
 			text = "–"
 		}
@@ -58,16 +53,16 @@ func (p *cefPage) row(name, limit string, cell func(col int) string) {
 // header returns the table of the header's fields.
 func (p *cefPage) header() string {
 	p.table("header")
-	p.row("vendor", "63", func(int) string { return "`Microsoft`" })
-	p.row("product", "63", func(col int) string { return "`" + p.apis[col].CEF.Product + "`" })
-	p.row("version", "31", func(col int) string { return "`" + p.apis[col].CEF.Version + "`" })
-	p.row("class id", fmt.Sprint(maxClass), func(col int) string {
-		return sourceOrElse(cefHeaders[col].class, p.apis[col].Noun)
+	p.row("vendor", "63", func(*cefMapping) string { return "`Microsoft`" })
+	p.row("product", "63", func(m *cefMapping) string { return "`" + m.CEF.Product + "`" })
+	p.row("version", "31", func(m *cefMapping) string { return "`" + m.CEF.Version + "`" })
+	p.row("class id", fmt.Sprint(maxClass), func(m *cefMapping) string {
+		return sourceOrElse(m.class, m.Noun)
 	})
-	p.row("name", fmt.Sprint(maxName), func(col int) string {
-		return sourceOrElse(cefHeaders[col].name, "Untitled "+p.apis[col].Noun)
+	p.row("name", fmt.Sprint(maxName), func(m *cefMapping) string {
+		return sourceOrElse(m.name, "Untitled "+m.Noun)
 	})
-	p.row("severity", "", func(col int) string { return cefHeaders[col].severity.what })
+	p.row("severity", "", func(m *cefMapping) string { return m.severity.what })
 
 	return p.b.String()
 }
@@ -98,7 +93,7 @@ func (p *cefPage) extension() string {
 			limit = fmt.Sprint(r.max)
 		}
 
-		p.row(name, limit, func(col int) string { return r.column(col).what })
+		p.row(name, limit, func(m *cefMapping) string { return r.from[m.API].what })
 	}
 
 	return p.b.String()
@@ -120,7 +115,7 @@ func TestGoldenCEFPage(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p := newCEFPage(t)
+	p := newCEFPage()
 
 	var b strings.Builder
 	if err := page.Execute(&b, map[string]any{
@@ -137,9 +132,9 @@ func TestGoldenCEFPage(t *testing.T) {
 	golden.File(t, "../../docs/cef.md", text)
 
 	for i := range cefTable {
-		for col := range numColumns {
-			if s := cefTable[i].column(col); (s.get == nil) != (s.what == "") {
-				t.Errorf("%s: a source of column %d is not explained", cefTable[i].key, col)
+		for api, s := range cefTable[i].from {
+			if s.get == nil || s.what == "" {
+				t.Errorf("cef_table.go: the source of %s for %s is not explained", cefTable[i].key, api)
 			}
 		}
 	}

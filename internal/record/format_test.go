@@ -87,26 +87,28 @@ func TestTheContractNamesEveryFormat(t *testing.T) {
 // sorts by.
 func TestEveryAPIHasAMappingToCEF(t *testing.T) {
 	for _, api := range alert.APIs() {
-		col, ok := cefColumns[api]
-		if !ok {
-			t.Errorf("%s has no column", api)
+		m := cefMappings[api]
+		if m == nil {
+			t.Errorf("cefColumns (cef_table.go) has no column for the API %s", api)
 			continue
 		}
 
-		h := cefHeaders[col]
-		if h.class.get == nil || h.name.get == nil || h.severity.get == nil {
-			t.Errorf("%s has no complete header", api)
+		if m.class.get == nil || m.name.get == nil || m.severity.get == nil {
+			t.Errorf("cefColumns (cef_table.go): %s lacks a class, a name or a severity", api)
 		}
 
-		for _, key := range []string{"rt", "externalId", "cs3"} {
-			i := slices.IndexFunc(cefTable[:], func(r cefRow) bool { return r.key == key })
-			if i < 0 || cefTable[i].column(col).get == nil {
-				t.Errorf("%s has nothing for %s", api, key)
+		for _, key := range []string{"rt", "externalId", "cs3", "flexString2"} {
+			if !slices.ContainsFunc(m.keys, func(k cefKey) bool { return k.key == key }) {
+				t.Errorf("cefTable (cef_table.go): %s has nothing for the key %s", api, key)
 			}
 		}
 	}
 
-	if len(cefColumns) != numColumns {
-		t.Errorf("%d columns belong to %d APIs", numColumns, len(cefColumns))
+	for _, row := range cefTable {
+		for api := range row.from {
+			if cefMappings[api] == nil {
+				t.Errorf("cefTable (cef_table.go): %s is there for %q, which has no column", row.key, api)
+			}
+		}
 	}
 }
