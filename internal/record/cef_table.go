@@ -11,9 +11,9 @@ import "fluent-bit-defender/internal/alert"
 
 // A cefColumn says what an API is to CEF.
 type cefColumn struct {
-	// The last three fields of the header:
-	// CEF:0|Microsoft|product|version|class id|name|severity|. Product and version, and what
-	// is written when an alert has no class or name, come from the API's descriptor.
+	// The last three fields of the header,
+	// CEF:0|Microsoft|product|version|class id|name|severity|. Product and version, and
+	// what is written when an alert has no class or name, come from the descriptor.
 	class, name, severity source
 	// evidence is the form of the evidence that fills keys, if a row has evidence.
 	evidence cefForm
