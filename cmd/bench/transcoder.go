@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"fluent-bit-defender/internal/record"
 )
 
 // transcoder runs BenchmarkRatio of internal/record, which knows the pages.
@@ -49,29 +51,33 @@ func (b *bench) transcoder() error {
 
 // formats prints what the other formats cost, beside json.
 func (b *bench) formats(names []string, runs map[string]map[string][]float64) {
-	b.t.head(
-		"(a)(b) formats, 10,000 alerts",
-		"json",
-		"raw",
-		"time to json",
-		"allocations per alert",
-		"ocsf",
-		"time to json",
-		"allocations per alert",
-	)
+	columns := []string{"json"}
+
+	var others []string
+
+	for _, format := range record.FormatNames() {
+		if _, measured := runs[names[0]][format+"/x"]; measured {
+			others = append(others, format)
+			columns = append(columns, format, "time to json", "allocations per alert")
+		}
+	}
+
+	b.t.head("(a)(b) formats, 10,000 alerts", columns...)
 
 	for _, name := range names {
 		m := func(unit, format string) string { return fmt.Sprintf(format, median(runs[name][unit])) }
-		b.t.row(
-			strings.ToLower(name),
-			m("transcode-MB/s", "%.0f MB/s"),
-			m("raw-MB/s", "%.0f MB/s"),
-			m("raw/x", "%.2f"),
-			m("raw-allocs/alert", "%.0f"),
-			m("ocsf-MB/s", "%.0f MB/s"),
-			m("ocsf/x", "%.2f"),
-			m("ocsf-allocs/alert", "%.0f"),
-		)
+		row := []string{strings.ToLower(name), m("transcode-MB/s", "%.0f MB/s")}
+
+		for _, format := range others {
+			row = append(
+				row,
+				m(format+"-MB/s", "%.0f MB/s"),
+				m(format+"/x", "%.2f"),
+				m(format+"-allocs/alert", "%.0f"),
+			)
+		}
+
+		b.t.row(row...)
 	}
 }
 

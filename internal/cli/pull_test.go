@@ -3,6 +3,8 @@ package cli_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -288,7 +290,8 @@ func TestPullEndsWhenNothingComesAnyMore(t *testing.T) {
 	}
 }
 
-// Each format prints the same alerts under the same ids; raw ones byte for byte.
+// Each format prints the same alerts under the same ids: with the CEF line, where it has
+// one, beside what it prints without; raw ones byte for byte.
 func TestPullPrintsEveryFormat(t *testing.T) {
 	for _, api := range simulator.APIs() {
 		w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 40 })
@@ -299,24 +302,60 @@ func TestPullPrintsEveryFormat(t *testing.T) {
 			sent[string(row)] = true
 		}
 
+		printed := map[string]map[string]map[string]any{} // by format and record_id
 		for _, format := range record.FormatNames() {
 			out := w.expect(w.run("pull", "contoso", "--config", conf, "--since", "7d", "--format", format), 0).out
-			body, line := strings.TrimSuffix(format, "+cef"), strings.HasSuffix(format, "cef")
+			printed[format] = byID(t, out)
+		}
 
-			all := pulled(t, out)
-			if len(all) != len(sent) {
-				t.Errorf("%s %s: %d records; the API listed %d", api, format, len(all), len(sent))
+		for format, records := range printed {
+			if len(records) != len(sent) {
+				t.Errorf("%s %s: %d records; the API listed %d", api, format, len(records), len(sent))
 			}
 
-			for _, m := range all {
-				text, isLine := m["cef"].(string)
-
-				message, _ := m["message"].(string)
-				if isLine != line || line && !strings.HasPrefix(text, "CEF:0|Microsoft|") ||
-					(body == "raw") != sent[message] {
+			for id, m := range records {
+				if message, _ := m["message"].(string); strings.HasPrefix(format, "raw") != sent[message] {
 					t.Fatalf("%s %s: %.300v", api, format, m)
+				}
+
+				if want, ok := expected(printed, format, id); ok && !reflect.DeepEqual(m, want) {
+					t.Fatalf("%s %s: printed\n%.600v\nwant\n%.600v", api, format, m, want)
 				}
 			}
 		}
 	}
+}
+
+// byID returns the records of a pull by their record_id.
+func byID(t *testing.T, out string) map[string]map[string]any {
+	t.Helper()
+
+	all := map[string]map[string]any{}
+	for _, m := range pulled(t, out) {
+		all[m["mssp"].(map[string]any)["record_id"].(string)] = m
+	}
+
+	return all
+}
+
+// expected returns what is known of a record from those of other formats: a line alone is
+// that of json+cef, and a record with the line is the one without, with the line. All
+// others are known only to have keys of the alert: what they are is for the tests of the
+// encoder.
+func expected(printed map[string]map[string]map[string]any, format, id string) (want map[string]any, ok bool) {
+	line := printed["json+cef"][id]["cef"]
+
+	if format == "cef" {
+		return map[string]any{"mssp": printed["json"][id]["mssp"], "cef": line}, true
+	}
+
+	alone, ok := strings.CutSuffix(format, "+cef")
+	if !ok {
+		return nil, false
+	}
+
+	want = maps.Clone(printed[alone][id])
+	want["cef"] = line
+
+	return want, true
 }

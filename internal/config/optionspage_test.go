@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"text/template"
@@ -71,6 +73,28 @@ func bounds(o Option) string {
 		return fmt.Sprintf("from %d", o.Least)
 	default:
 		return "–"
+	}
+}
+
+// TestTheChangelogNamesEveryKey in a piece of code, which may have more words than it.
+func TestTheChangelogNamesEveryKey(t *testing.T) {
+	text, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	named := map[string]bool{}
+
+	for _, piece := range regexp.MustCompile("`[^`]*`").FindAllString(string(text), -1) {
+		for word := range strings.FieldsSeq(strings.Trim(piece, "`")) {
+			named[word] = true
+		}
+	}
+
+	for _, o := range options {
+		if !named[o.Name] {
+			t.Errorf("CHANGELOG.md does not name the key %s", o.Name)
+		}
 	}
 }
 

@@ -122,8 +122,8 @@ func BenchmarkCEF(b *testing.B) {
 
 // BenchmarkFormats is each format on the same alerts.
 func BenchmarkFormats(b *testing.B) {
-	for i := range contents {
-		b.Run(Format(i).String(), func(b *testing.B) {
+	for f := range numFormats {
+		b.Run(f.String(), func(b *testing.B) {
 			dst := make([]byte, 0, 4<<20)
 
 			for _, api := range apis {
@@ -131,7 +131,7 @@ func BenchmarkFormats(b *testing.B) {
 					TenantID: "99999999-8888-7777-6666-555555555555",
 					Tenant:   "contoso",
 					API:      apiOf(api),
-					Format:   Format(i),
+					Format:   f,
 				})
 				overOne(b, api, func(raw []byte) {
 					if len(dst) > 1<<20 {

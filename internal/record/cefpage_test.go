@@ -108,6 +108,18 @@ func severities() string {
 	return b.String() + fmt.Sprintf("anything else `%s`.", cefSeverity(""))
 }
 
+// lineFormats names the formats with a CEF line.
+func lineFormats() string {
+	var names []string
+	for f := FormatCEF; f < numFormats; f++ {
+		names = append(names, "`"+f.String()+"`")
+	}
+
+	last := len(names) - 1
+
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
 // docs/cef.md says what the code does.
 func TestGoldenCEFPage(t *testing.T) {
 	page, err := template.ParseFiles("../../testdata/record/cefpage.tmpl")
@@ -119,6 +131,7 @@ func TestGoldenCEFPage(t *testing.T) {
 
 	var b strings.Builder
 	if err := page.Execute(&b, map[string]any{
+		"Formats":   lineFormats(),
 		"Header":    p.header(),
 		"Severity":  severities(),
 		"Extension": p.extension(),

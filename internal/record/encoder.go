@@ -3,7 +3,6 @@ package record
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/record/msgpack"
-	"fluent-bit-defender/internal/record/ocsf"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -33,12 +31,10 @@ type Options struct {
 // calls and is not for concurrent use.
 type Encoder struct {
 	opt                Options
-	content            content
-	alert, raw, health []byte        // event up to and with mssp; the last 32 bytes are the place of the id
-	tc                 *transcoder   // nil, as those above, before the first event
-	ocsf               *ocsf.Encoder // for the formats that need it, as cef
-	cef                *cefBuilder
-	replay             bool // see Replay
+	body               bodyEncoder
+	alert, raw, health []byte      // event up to and with mssp, without the id; nil before the first event
+	cef                *cefBuilder // nil if the format has no line
+	replay             bool        // see Replay
 }
 
 // NewEncoder returns an Encoder. It fails if there is no such API or format. Bytes in
@@ -52,36 +48,32 @@ func NewEncoder(o Options) (*Encoder, error) {
 		o.CEFMaxBytes = DefaultCEFMaxBytes
 	}
 
-	form, err := o.Format.content()
+	form, line, err := o.Format.row()
 	if err != nil {
 		return nil, err
 	}
-
-	e := &Encoder{opt: o, content: form}
 
 	cef, err := newCEFBuilder(o)
 	if err != nil {
 		return nil, err
 	}
 
-	if form.cef {
-		e.cef = cef
+	if !line {
+		cef = nil
 	}
 
-	if form.body == finding {
-		if e.ocsf, err = ocsf.NewEncoder(o.API, o.TenantID); err != nil {
-			return nil, err
-		}
+	body, err := form.encoder(o)
+	if err != nil {
+		return nil, err
 	}
 
-	return e, nil
+	return &Encoder{opt: o, body: body, cef: cef}, nil
 }
 
 // prepare makes what the first event needs: most of ten thousand tenants have none for
 // days.
 func (e *Encoder) prepare() {
-	if e.tc == nil {
-		e.tc = new(transcoder)
+	if e.alert == nil {
 		e.alert, e.raw, e.health = prefix("alert", e.opt), prefix("raw", e.opt), prefix("health", e.opt)
 	}
 }
@@ -165,12 +157,12 @@ func (e *Encoder) Alert(dst []byte, v alert.Version, raw []byte) ([]byte, error)
 
 	body := len(dst)
 
-	dst, n, err := e.body(dst, v, raw)
+	dst, n, err := e.body.Append(dst, v, raw)
 	if err != nil {
 		return dst[:start], err
 	}
 
-	if !e.content.cef {
+	if e.cef == nil {
 		return setSize(dst, start+atRecord, n+1), nil
 	}
 
@@ -184,62 +176,6 @@ func (e *Encoder) Alert(dst []byte, v alert.Version, raw []byte) ([]byte, error)
 	copy(dst[body:], e.cef.move)
 
 	return setSize(dst, start+atRecord, n+2), nil
-}
-
-// body appends what the format keeps of the row besides a CEF line, and returns how many
-// keys that is.
-func (e *Encoder) body(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
-	switch e.content.body {
-	case ownKeys:
-		return e.tc.object(dst, raw)
-	case message:
-		return appendMessage(dst, raw)
-	case finding:
-		if !utf8.Valid(raw) {
-			return dst, 0, msgpack.RowError(ErrUTF8, invalidAt(raw))
-		}
-
-		return e.ocsf.Append(dst, v, raw)
-	case noBody:
-		// The row is transcoded only to find out whether it is valid: the lookups of a
-		// CEF line take that for granted.
-		_, _, err := e.tc.object(dst, raw)
-
-		return dst, 0, err
-	}
-
-	return dst, 0, fmt.Errorf("nothing encodes what a record of the format %s holds", e.opt.Format)
-}
-
-// appendMessage appends the key message with the row's own bytes. It fails if they are
-// not UTF-8, which msgpack cannot hold in a str, or are no object. It does not check what
-// is in the object: whoever parses the message does.
-func appendMessage(dst, raw []byte) ([]byte, int, error) {
-	if _, err := openingBrace(raw); err != nil {
-		return dst, 0, err
-	}
-
-	if !utf8.Valid(raw) {
-		return dst, 0, msgpack.RowError(ErrUTF8, invalidAt(raw))
-	}
-
-	return msgpack.AppendStr(msgpack.AppendStr(dst, "message"), raw), 1, nil
-}
-
-// invalidAt returns the offset of the first byte that is not UTF-8.
-func invalidAt(raw []byte) int {
-	i := 0
-
-	for i < len(raw) {
-		r, n := utf8.DecodeRune(raw[i:])
-		if r == utf8.RuneError && n == 1 {
-			break
-		}
-
-		i += n
-	}
-
-	return i
 }
 
 // Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text,
@@ -262,7 +198,7 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte 
 		dst = base64.StdEncoding.AppendEncode(dst, row)
 	}
 
-	if e.content.cef {
+	if e.cef != nil {
 		return appendCEF(dst, start+atRecord, 2, e.cef.raw(id))
 	}
 
@@ -335,7 +271,7 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 		keys++
 	}
 
-	if e.content.cef {
+	if e.cef != nil {
 		return appendCEF(dst, start+atRecord, keys, e.cef.health(h))
 	}
 

@@ -3,59 +3,99 @@ package record
 import (
 	"fmt"
 	"strings"
+
+	"fluent-bit-defender/internal/alert"
 )
 
-// Format says what a record holds beside the key mssp.
+// Format says what a record holds beside the key mssp: a body, a CEF line, or both.
 type Format uint8
 
-// The formats of the option "format".
+// The formats of the option "format". Each that has a body is there a second time, with
+// a CEF line.
 const (
-	FormatJSON    Format = iota // the alert's own keys
-	FormatRaw                   // the alert's own bytes, as a text under the key "message"
-	FormatOCSF                  // the keys of an OCSF event
-	FormatCEF                   // one CEF line under the key "cef"
-	FormatJSONCEF               // each of the first three with the line
-	FormatRawCEF
-	FormatOCSFCEF
-	numFormats
+	FormatJSON Format = iota // the alert's own keys
+	FormatRaw                // the alert's own bytes, as a text under the key "message"
+	FormatOCSF               // the keys of an OCSF event
+	FormatCEF                // one CEF line under the key "cef", and no body
+
+	numFormats = 2*FormatCEF + 1
+	withLine   = FormatCEF + 1 // what is added to a body's format for the line
 )
 
-// body is what a record holds of the alert, beside a CEF line.
-type body uint8
-
-// The bodies.
+// The formats with a body and a line.
 const (
-	noBody  body = iota
-	ownKeys      // the alert's own keys
-	message      // the key message, with the alert's own bytes
-	finding      // the keys of an OCSF event
+	FormatJSONCEF = FormatJSON + withLine
+	FormatRawCEF  = FormatRaw + withLine
+	FormatOCSFCEF = FormatOCSF + withLine
 )
 
-// content is what a format puts into the record of an alert.
-type content struct {
+// A body is what a record holds of the alert beside a CEF line.
+type body struct {
 	name string // in the configuration
-	help string // what a record holds; empty for a body with the line, which says it itself
-	body body
-	cef  bool // the CEF line
+	help string // what a record holds
+	// field is the key that holds the whole alert as a text, where there is no other;
+	// empty for a body of many keys.
+	field string
+	// history is whether a record says if its alert had earlier versions.
+	history bool
+	encoder func(Options) (bodyEncoder, error)
 }
 
-// contents is the registry of the formats, the default first. A format without a row here
-// is an error for NewEncoder.
-var contents = [numFormats]content{
-	FormatJSON:    {name: "json", help: "the alert's own object", body: ownKeys},
-	FormatRaw:     {name: "raw", help: "its own bytes, as a text", body: message},
-	FormatOCSF:    {name: "ocsf", help: "an OCSF event", body: finding},
-	FormatCEF:     {name: "cef", help: "a CEF line", cef: true},
-	FormatJSONCEF: {name: "json+cef", body: ownKeys, cef: true},
-	FormatRawCEF:  {name: "raw+cef", body: message, cef: true},
-	FormatOCSFCEF: {name: "ocsf+cef", body: finding, cef: true},
+// A bodyEncoder appends a body.
+type bodyEncoder interface {
+	// Append appends the keys of the body for a row to dst, and returns how many there
+	// are. It fails if the row cannot be kept as it is, with one of this package's
+	// sentinels; what is behind dst is then undefined.
+	Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error)
+}
+
+// bodies is the registry of the formats: a row for each that is not a body with the line.
+var bodies = [withLine]body{
+	FormatJSON: {
+		name:    "json",
+		help:    "the alert's own object",
+		encoder: newOwnKeys,
+	},
+	FormatRaw: {
+		name:    "raw",
+		help:    "its own bytes, as a text",
+		field:   "message",
+		encoder: newMessage,
+	},
+	FormatOCSF: {
+		name:    "ocsf",
+		help:    "an OCSF event",
+		history: true,
+		encoder: newFinding,
+	},
+	FormatCEF: {
+		name:    "cef",
+		help:    "a CEF line",
+		field:   "cef",
+		encoder: newNoBody,
+	},
+}
+
+// row returns the row of the registry, and whether the record has a CEF line. It fails if
+// there is no such format.
+func (f Format) row() (row body, line bool, err error) {
+	i := f
+	if f >= withLine {
+		i -= withLine
+	}
+
+	if f >= numFormats || bodies[i].name == "" || bodies[i].encoder == nil {
+		return body{}, false, fmt.Errorf("the format %d has no row, or one without an encoder, in bodies", uint8(f))
+	}
+
+	return bodies[i], f >= FormatCEF, nil
 }
 
 // FormatNames returns the values of the option "format", the default first.
 func FormatNames() []string {
-	names := make([]string, len(contents))
-	for i, s := range contents {
-		names[i] = s.name
+	names := make([]string, numFormats)
+	for f := range numFormats {
+		names[f] = f.String()
 	}
 
 	return names
@@ -65,48 +105,62 @@ func FormatNames() []string {
 func FormatHelp() string {
 	var alone, both []string
 
-	for _, c := range contents {
-		if c.cef && c.body != noBody {
-			both = append(both, "`"+c.name+"`")
-			continue
-		}
+	for f, b := range bodies {
+		alone = append(alone, fmt.Sprintf("%s (`%s`)", b.help, b.name))
 
-		alone = append(alone, fmt.Sprintf("%s (`%s`)", c.help, c.name))
+		if Format(f) < FormatCEF {
+			both = append(both, fmt.Sprintf("`%s`", Format(f)+withLine))
+		}
 	}
 
 	return strings.Join(alone, ", ") + "; or one of them and the CEF line: " + strings.Join(both, ", ")
 }
 
-// content returns the row of the registry. It fails if there is none.
-func (f Format) content() (content, error) {
-	if int(f) >= len(contents) || contents[f].name == "" {
-		return content{}, fmt.Errorf("there is no format %d", uint8(f))
+// TextKeys returns the keys that hold a whole alert as a text, each with the format that
+// has it.
+func TextKeys() map[string]string {
+	keys := map[string]string{}
+
+	for _, b := range bodies {
+		if b.field != "" {
+			keys[b.field] = b.name
+		}
 	}
 
-	return contents[f], nil
+	return keys
+}
+
+// TextOnly reports whether a record has no keys but mssp and TextKeys.
+func (f Format) TextOnly() bool {
+	b, _, err := f.row()
+	return err == nil && b.field != ""
 }
 
 // NeedsHistory reports whether a record says if its alert had earlier versions.
 func (f Format) NeedsHistory() bool {
-	s, err := f.content()
-	return err == nil && s.body == finding
+	b, _, err := f.row()
+	return err == nil && b.history
 }
 
 // String returns the name that the configuration uses.
 func (f Format) String() string {
-	s, err := f.content()
-	if err != nil {
-		return fmt.Sprintf("Format(%d)", uint8(f))
-	}
+	b, _, err := f.row()
 
-	return s.name
+	switch {
+	case err != nil:
+		return fmt.Sprintf("Format(%d)", uint8(f))
+	case f < withLine:
+		return b.name
+	default:
+		return b.name + "+" + bodies[FormatCEF].name
+	}
 }
 
 // ParseFormat reads the name of a format, in any case.
 func ParseFormat(s string) (Format, error) {
-	for f := range contents {
-		if strings.EqualFold(s, contents[f].name) {
-			return Format(f), nil
+	for f := range numFormats {
+		if strings.EqualFold(s, f.String()) {
+			return f, nil
 		}
 	}
 

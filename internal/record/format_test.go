@@ -13,7 +13,7 @@ import (
 )
 
 func TestAnUnknownFormatIsAnError(t *testing.T) {
-	beyond := Format(len(contents))
+	beyond := numFormats
 	if _, err := NewEncoder(Options{TenantID: "t", API: alert.Graph, Format: beyond}); err == nil {
 		t.Error("it has an encoder")
 	}
@@ -27,18 +27,22 @@ func TestAnUnknownFormatIsAnError(t *testing.T) {
 
 // The help of the option comes from the registry.
 func TestEveryFormatIsExplained(t *testing.T) {
-	for _, c := range contents {
-		alone := !c.cef || c.body == noBody
-		if alone != (c.help != "") || !strings.Contains(FormatHelp(), "`"+c.name+"`") {
-			t.Errorf("%s: the help is %q, in %q", c.name, c.help, FormatHelp())
+	for _, b := range bodies {
+		if b.help == "" {
+			t.Errorf("%s has no help", b.name)
+		}
+	}
+
+	for _, name := range FormatNames() {
+		if !strings.Contains(FormatHelp(), "`"+name+"`") {
+			t.Errorf("%s is not in the help: %s", name, FormatHelp())
 		}
 	}
 }
 
 // Every format has a row in the registry, and its records hold something of the alert.
 func TestEveryFormatHasContent(t *testing.T) {
-	for i := range contents {
-		f := Format(i)
+	for f := range numFormats {
 		if back, err := ParseFormat(f.String()); err != nil || back != f {
 			t.Errorf("%v is read as %v, %v", f, back, err)
 		}
@@ -65,20 +69,53 @@ func TestEveryFormatHasContent(t *testing.T) {
 	}
 }
 
-// The contract has a row for every format in the table of records.
-func TestTheContractNamesEveryFormat(t *testing.T) {
-	page, err := os.ReadFile("../../docs/contract.md")
+// section returns the part of a page below a heading.
+func section(t *testing.T, page, heading string) string {
+	t.Helper()
+
+	text, err := os.ReadFile("../../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	_, table, _ := strings.Cut(string(page), "### Kind `alert`")
-	table, _, _ = strings.Cut(table, "\n#")
+	_, part, ok := strings.Cut(string(text), "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("%s has no heading %q", page, heading)
+	}
+
+	part, _, _ = strings.Cut(part, "\n#")
+
+	return part
+}
+
+// The contract says of every format what a record holds, and which rows it refuses.
+func TestTheContractNamesEveryFormat(t *testing.T) {
+	table := section(t, "docs/contract.md", "### Kind `alert`")
+	refused := section(t, "docs/contract.md", "### Kind `raw`")
 
 	for _, name := range FormatNames() {
 		named := regexp.MustCompile("(?m)^\\|[^|]*`" + regexp.QuoteMeta(name) + "`")
 		if !named.MatchString(table) {
 			t.Errorf("docs/contract.md does not say what a record of the format %s holds", name)
+		}
+	}
+
+	for _, b := range bodies {
+		if !strings.Contains(refused, "`"+b.name+"`") {
+			t.Errorf("docs/contract.md, \"Kind raw\", does not say which rows the format %s refuses", b.name)
+		}
+	}
+}
+
+func TestTheChangelogNamesEveryFormat(t *testing.T) {
+	text, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, name := range FormatNames() {
+		if !regexp.MustCompile("`(format )?" + regexp.QuoteMeta(name) + "`").Match(text) {
+			t.Errorf("CHANGELOG.md does not name the format %s", name)
 		}
 	}
 }

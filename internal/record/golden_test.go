@@ -61,8 +61,9 @@ func goldenAPI(name string) (longest alert.API) {
 	return longest
 }
 
-// TestGoldenRecords holds the bytes, the record and the CEF line of one alert per API
-// against files: whatever changes here changes what every customer's SIEM gets.
+// TestGoldenRecords holds the bytes, the record and the CEF line of one alert per API,
+// and its record in each other format, against files: whatever changes here changes what
+// every customer's SIEM gets.
 func TestGoldenRecords(t *testing.T) {
 	at, err := tick.Parse("2026-02-03T09:13:33.2Z")
 	if err != nil {
@@ -105,18 +106,17 @@ func TestGoldenRecords(t *testing.T) {
 			t.Errorf("%s: %s", name, message)
 		}
 
-		var indented bytes.Buffer
-		if err := json.Indent(&indented, recordText(t, e.opt, FormatOCSF, at, id, raw), "", "  "); err != nil {
-			t.Fatal(err)
-		}
+		golden.File(t, goldenDir+name+".record", string(text)+"\n")
+		golden.File(t, goldenDir+name+".cef", line+"\n")
+		golden.File(t, goldenDir+name+".event.hex", hex.Dump(event))
 
-		for suffix, got := range map[string]string{
-			".record":    string(text) + "\n",
-			".cef":       line + "\n",
-			".event.hex": hex.Dump(event),
-			".ocsf":      indented.String() + "\n",
-		} {
-			golden.File(t, goldenDir+name+suffix, got)
+		for f := FormatRaw + 1; f < FormatCEF; f++ { // what a record of json and raw holds was held against the row
+			var indented bytes.Buffer
+			if err := json.Indent(&indented, recordText(t, e.opt, f, at, id, raw), "", "  "); err != nil {
+				t.Fatal(err)
+			}
+
+			golden.File(t, goldenDir+name+"."+f.String(), indented.String()+"\n")
 		}
 	}
 

@@ -93,7 +93,7 @@ func (every *everyFormat) check(row []byte) (refused int) {
 			fault = every.rawRecord(text, row)
 		}
 
-		if line := gjson.GetBytes(text, "cef").Str; e.content.cef {
+		if line := gjson.GetBytes(text, "cef").Str; e.cef != nil {
 			if _, err := parseCEF(line); err != nil {
 				fault = fmt.Sprintf("%v in %s", err, line)
 			}
@@ -116,24 +116,100 @@ func (every *everyFormat) check(row []byte) (refused int) {
 	return refused
 }
 
+// A promise is what a format promises of any row.
+type promise struct {
+	// refuses are the reasons for which it may refuse a row, besides ErrNotObject and
+	// ErrUTF8.
+	refuses []error
+	// fault returns what is wrong with what a record holds of a row, beside mssp and the
+	// CEF line, empty if nothing is. line is whether the format has the CEF line.
+	fault func(every *everyFormat, line bool, text, row []byte) string
+}
+
+// promises has a row for each format that is not a body with the CEF line.
+var promises = map[Format]promise{
+	FormatJSON: {
+		refuses: []error{ErrSyntax, ErrTooDeep, ErrNumber},
+		fault: func(_ *everyFormat, _ bool, text, row []byte) string { // FuzzAlert compares each value
+			want := len(gjson.ParseBytes(row).Map())
+			if have := len(gjson.ParseBytes(text).Map()); have < want {
+				return fmt.Sprintf("%d keys of %d", have, want)
+			}
+
+			return ""
+		},
+	},
+	FormatRaw: {
+		fault: func(_ *everyFormat, _ bool, text, row []byte) string {
+			if gjson.GetBytes(text, "message").Str != string(row) {
+				return "the message is not the row"
+			}
+
+			return ""
+		},
+	},
+	FormatOCSF: {
+		refuses: []error{ErrSyntax},
+		fault: func(every *everyFormat, line bool, text, row []byte) string {
+			if faults := every.schema.Check(text); len(faults) > 0 {
+				return strings.Join(faults, "\n")
+			}
+
+			if line || len(row) >= 10_000 {
+				return ""
+			}
+
+			if text := lost(every.t, row, text); text != "" {
+				return text + " is lost"
+			}
+
+			return ""
+		},
+	},
+	FormatCEF: {
+		refuses: []error{ErrSyntax, ErrTooDeep, ErrNumber},
+		fault: func(_ *everyFormat, _ bool, text, _ []byte) string {
+			if keys := len(gjson.ParseBytes(text).Map()); keys != 2 {
+				return fmt.Sprintf("%d keys", keys)
+			}
+
+			return ""
+		},
+	},
+}
+
+// promiseOf returns what a format promises, and whether it has the CEF line.
+func promiseOf(t testing.TB, f Format) (p promise, line bool) {
+	t.Helper()
+
+	_, line, err := f.row()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if f >= withLine {
+		f -= withLine
+	}
+
+	p, ok := promises[f]
+	if !ok {
+		t.Fatalf("promises, in hostile_test.go, has no row for the format %s", f)
+	}
+
+	return p, line
+}
+
 // excused returns what is wrong with the reason for which a format refuses a row, empty
 // if it may.
 func (every *everyFormat) excused(f Format, err error) string {
-	allowed := []error{ErrNotObject, ErrUTF8}
+	p, _ := promiseOf(every.t, f)
 
-	switch contents[f].body {
-	case message:
-	case finding:
-		allowed = append(allowed, ErrSyntax)
-	case ownKeys, noBody:
-		allowed = append(allowed, ErrSyntax, ErrTooDeep, ErrNumber)
-	}
-
+	allowed := append([]error{ErrNotObject, ErrUTF8}, p.refuses...)
 	if slices.ContainsFunc(allowed, func(reason error) bool { return errors.Is(err, reason) }) {
 		return ""
 	}
 
-	return "the format may not refuse the row for this"
+	return "by promises, in hostile_test.go, the format may not refuse the row for this"
 }
 
 // record returns what is wrong with the record of a row, empty if nothing is.
@@ -142,30 +218,9 @@ func (every *everyFormat) record(f Format, text, row []byte) string {
 		return "the kind is " + kind
 	}
 
-	switch contents[f].body {
-	case message:
-		if gjson.GetBytes(text, "message").Str != string(row) {
-			return "the message is not the row"
-		}
-	case finding:
-		if faults := every.schema.Check(text); len(faults) > 0 {
-			return strings.Join(faults, "\n")
-		}
+	p, line := promiseOf(every.t, f)
 
-		if f == FormatOCSF && len(row) < 10_000 {
-			if text := lost(every.t, row, text); text != "" {
-				return text + " is lost"
-			}
-		}
-	case ownKeys: // FuzzAlert compares each value
-		want := len(gjson.ParseBytes(row).Map())
-		if have := len(gjson.ParseBytes(text).Map()); have < want {
-			return fmt.Sprintf("%d keys of %d", have, want)
-		}
-	case noBody:
-	}
-
-	return ""
+	return p.fault(every, line, text, row)
 }
 
 // rawRecord returns what is wrong with the record of kind raw of a row, empty if nothing

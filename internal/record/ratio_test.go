@@ -18,13 +18,13 @@ import (
 //	lib/x    time of the library's way (stdlib) to the transcoder's, on 20 of the alerts
 //	x/valid  transcoder to gjson.ValidBytes: below 1 the transcoder is faster
 //	x/copy   transcoder to memcpy
-//	raw/x    format raw to the transcoder, which is format json
-//	ocsf/x   format ocsf to the transcoder
+//	raw/x    format raw to the transcoder, which is format json; so for each other
+//	         format but those with a CEF line
 //
 // The other figures are medians in MB of JSON a second, and what the transcoder
 // and the formats allocate in one alert. `make bench` reads them.
 func BenchmarkRatio(b *testing.B) {
-	var e, raws, events *Encoder // of the page's API
+	var encoders [FormatCEF]*Encoder // of the page's API
 
 	dst := make([]byte, 0, 4<<20)
 	encode := func(b *testing.B, e *Encoder, raw []byte) {
@@ -34,12 +34,14 @@ func BenchmarkRatio(b *testing.B) {
 		}
 	}
 
-	ways := []struct {
+	type way struct {
 		name  string
 		share int // of the alerts of a turn
 		do    func(b *testing.B, raw []byte)
-	}{
-		{"transcode", 400, func(b *testing.B, raw []byte) { encode(b, e, raw) }},
+	}
+
+	ways := []way{
+		{"transcode", 400, func(b *testing.B, raw []byte) { encode(b, encoders[FormatJSON], raw) }},
 		{"valid", 400, func(b *testing.B, raw []byte) {
 			if !gjson.ValidBytes(raw) {
 				b.Fatal("not valid")
@@ -51,18 +53,27 @@ func BenchmarkRatio(b *testing.B) {
 				b.Fatal(err)
 			}
 		}},
-		{"raw", 400, func(b *testing.B, raw []byte) { encode(b, raws, raw) }},
-		{"ocsf", 50, func(b *testing.B, raw []byte) { encode(b, events, raw) }},
 	}
+
+	first := len(ways) - int(FormatRaw) // the way of a format is at first + the format
+
+	for f := FormatRaw; f < FormatCEF; f++ {
+		share := 50
+		if f.TextOnly() {
+			share = 400
+		}
+
+		ways = append(ways, way{f.String(), share, func(b *testing.B, raw []byte) { encode(b, encoders[f], raw) }})
+	}
+
 	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
 			alerts := corpus(api, corpusAlerts)
 			o := Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: apiOf(api)}
-			e = newEncoder(b, o)
-			o.Format = FormatRaw
-			raws = newEncoder(b, o)
-			o.Format = FormatOCSF
-			events = newEncoder(b, o)
+			for o.Format = range FormatCEF {
+				encoders[o.Format] = newEncoder(b, o)
+			}
+
 			times, rates := make([][]float64, len(ways)), make([][]float64, len(ways))
 
 			for k := 0; b.Loop(); k++ {
@@ -101,21 +112,26 @@ func BenchmarkRatio(b *testing.B) {
 			b.ReportMetric(quotient(3, 0), "lib/x")
 			b.ReportMetric(quotient(0, 1), "x/valid")
 			b.ReportMetric(quotient(0, 2), "x/copy")
-			b.ReportMetric(quotient(4, 0), "raw/x")
-			b.ReportMetric(quotient(5, 0), "ocsf/x")
 
 			for j, w := range ways {
 				b.ReportMetric(middle(rates[j]), w.name+"-MB/s")
 			}
 
-			for way, unit := range map[int]string{0: "allocs/alert", 4: "raw-allocs/alert", 5: "ocsf-allocs/alert"} {
-				b.ReportMetric(testing.AllocsPerRun(10, func() {
+			allocs := func(way int) float64 {
+				return testing.AllocsPerRun(10, func() {
 					dst = dst[:0]
 
 					for _, a := range alerts[:100] {
 						ways[way].do(b, a)
 					}
-				})/100, unit)
+				}) / 100
+			}
+
+			b.ReportMetric(allocs(0), "allocs/alert")
+
+			for f := FormatRaw; f < FormatCEF; f++ {
+				b.ReportMetric(quotient(first+int(f), 0), f.String()+"/x")
+				b.ReportMetric(allocs(first+int(f)), f.String()+"-allocs/alert")
 			}
 		})
 	}

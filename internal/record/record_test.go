@@ -29,8 +29,7 @@ func newEncoder(t testing.TB, o Options) *Encoder {
 }
 
 func TestFormatNames(t *testing.T) {
-	for i := range contents {
-		f := Format(i)
+	for f := range numFormats {
 		if got, err := ParseFormat(strings.ToUpper(f.String())); err != nil || got != f {
 			t.Errorf("%s: %v, %v", f, got, err)
 		}
@@ -42,7 +41,7 @@ func TestFormatNames(t *testing.T) {
 		}
 	}
 
-	if s := Format(9).String(); s != "Format(9)" {
+	if s := Format(200).String(); s != "Format(200)" {
 		t.Errorf("an unknown format is %s", s)
 	}
 }

@@ -26,13 +26,13 @@ func decoded(t testing.TB, event []byte) string {
 }
 
 func TestEveryFormatMarksAReplay(t *testing.T) {
-	for i := range contents {
+	for f := range numFormats {
 		for _, name := range goldenNames(t) {
 			o := Options{
 				TenantID: "t",
 				Tenant:   "contoso",
 				API:      goldenAPI(name),
-				Format:   Format(i),
+				Format:   f,
 			}
 			plain, marks := newEncoder(t, o), newEncoder(t, o)
 			marks.Replay(true)
@@ -56,7 +56,7 @@ func TestEveryFormatMarksAReplay(t *testing.T) {
 				marks.Replay(false)
 
 				if again, err := marks.Alert(nil, v, row); err != nil || !bytes.Equal(again, want) {
-					t.Errorf("%s: without the mark it is another event: %v", Format(i), err)
+					t.Errorf("%s: without the mark it is another event: %v", f, err)
 				}
 
 				marks.Replay(true)
@@ -155,12 +155,12 @@ func FuzzMarkReplays(f *testing.F) {
 	f.Add([]byte(`{"record_id":"x"`), strings.Repeat("long ", 60))
 
 	f.Fuzz(func(t *testing.T, row []byte, tenant string) {
-		for i := range contents {
+		for f := range numFormats {
 			o := Options{
 				TenantID: "t",
 				Tenant:   tenant,
 				API:      "graph",
-				Format:   Format(i),
+				Format:   f,
 			}
 			plain, marks := newEncoder(t, o), newEncoder(t, o)
 			marks.Replay(true)

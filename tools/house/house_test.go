@@ -46,6 +46,7 @@ func check(t *testing.T, files map[string]string) []string {
 	r := measure(tree)
 	r.markdown(root, pages, collectNames(tree))
 	r.picture(root, tree)
+	r.owners(root, tree)
 
 	var said []string
 
@@ -204,6 +205,23 @@ func f(x int) int {
 
 	if got := measure(tree).figures[product].branches.most; got != 7 {
 		t.Errorf("%d branches, want 7", got)
+	}
+}
+
+func TestEveryPackageHasARowInTheArchitecture(t *testing.T) {
+	said := check(t, map[string]string{
+		"go.mod": "module m\n",
+		"ARCHITECTURE.md": "# Architecture\n\n## Who owns what\n\n| package | one thing |\n| --- | --- |\n" +
+			"| `internal/a`, `…/beside` | all |\n\n## Locks\n\n| `cmd/other` | none |\n",
+		"internal/a/a.go":       "package a\n",
+		"internal/beside/a.go":  "package beside\n",
+		"internal/a/below/b.go": "package below\n",
+		"cmd/other/main.go":     "package main\n",
+	})
+
+	want := []string{`cmd/other has no row below "## Who owns what"`, `internal/a/below has no row below "## Who owns what"`}
+	if !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }
 

@@ -38,6 +38,7 @@ func main() {
 	report := measure(tree)
 	report.markdown(root, pages, collectNames(tree))
 	report.picture(root, tree)
+	report.owners(root, tree)
 
 	if *figuresOnly {
 		for kind, name := range []string{"product and test kits", "tests", "tools"} {

@@ -2,12 +2,14 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/record"
 )
 
 // outputs are the outputs of Fluent Bit that are checked, each for whether it can send
@@ -128,19 +130,20 @@ func lacks(mine []customer, wanted string) string {
 	return routed
 }
 
-// fieldOf says which key of the records a text format has: cef and raw put all into one.
-var fieldOf = map[string]string{"cef": "cef", "message": "raw"}
+// formatOf says which format puts a whole alert into a key: cef and raw do.
+var formatOf = record.TextKeys()
 
-// textOnly reports whether the records have no keys but those of fieldOf, beside mssp.
+// textOnly reports whether the records have no keys but those of formatOf, beside mssp.
 func (c customer) textOnly() bool {
-	return c.format == "cef" || c.format == "raw" || c.format == "raw+cef"
+	f, err := record.ParseFormat(c.format)
+	return err == nil && f.TextOnly()
 }
 
 // field checks the name of the only key of the records that an output sends.
 func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine []customer) {
 	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) +
 		", and in the section of the input: format cef"
-	format, known := fieldOf[name]
+	format, known := formatOf[name]
 
 	switch {
 	case known:
@@ -154,12 +157,12 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 				remedy,
 			)
 		}
-	case fieldOf[strings.ToLower(name)] != "":
+	case formatOf[strings.ToLower(name)] != "":
 		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s: %s", plain.Quoted(name), otherwise),
 			"write it in small letters: "+strings.ToLower(name))
 	case slices.ContainsFunc(mine, customer.textOnly):
-		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, only cef or message: %s", plain.Quoted(name),
-			otherwise), remedy)
+		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, only %s: %s", plain.Quoted(name),
+			strings.Join(slices.Sorted(maps.Keys(formatOf)), " or "), otherwise), remedy)
 	case name == "mssp":
 		l.at(Error, sec, key, "the key mssp holds no text: "+otherwise, remedy)
 	default:
@@ -344,7 +347,7 @@ func (l *linter) takesAway(sec fluentbit.Section, mine []customer) {
 		case name == "record_modifier" && (key == "allowlist_key" || key == "whitelist_key"):
 			allowed, limits = append(allowed, word), true
 		case name == "record_modifier" && key == "remove_key", name == "modify" && slices.Contains(removing, key):
-			if word == "mssp" && needed || fieldOf[word] != "" {
+			if word == "mssp" && needed || formatOf[word] != "" {
 				l.line(Error, sec, p, "takes the key "+word+" away from the records",
 					"leave it: outputs and receivers need it")
 			}

@@ -25,6 +25,7 @@ import (
 func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
 	schema := ocsfcheck.Find(t)
 
+	mustKnowBodies(t)
 	eachHost(t, func(t *testing.T, r *rig) {
 		formats := record.FormatNames()
 		customers := tenants(len(formats), setup.Size(40, 700))
@@ -271,7 +272,7 @@ func (r *rig) checkFormat(schema *ocsfcheck.Schema, tenantID, format string, got
 		seen[a.id] = true
 
 		r.checkLine(format, a)
-		r.checkBody(schema, format, a, row)
+		bodyChecks[withoutLine(format)](r, schema, a, row)
 	}
 
 	if strings.HasPrefix(format, "ocsf") {
@@ -302,30 +303,46 @@ func (r *rig) checkLine(format string, a alert) {
 	}
 }
 
-// checkBody holds what a record of the format has beside its line against the API's row.
-func (r *rig) checkBody(schema *ocsfcheck.Schema, format string, a alert, row string) {
-	r.t.Helper()
-
-	switch strings.TrimSuffix(format, "+cef") {
-	case "raw":
-		if message := gjson.GetBytes(a.text, "message").Str; message != row {
-			r.t.Errorf("%s: the message is not what the API sent:\n%s\n%s", format, message, row)
-		}
-	case "ocsf":
-		if uid := gjson.GetBytes(a.text, "metadata.uid").Str; uid != a.id {
-			r.t.Errorf("%s: metadata.uid is %q of %s", format, uid, a.id)
-		}
-
-		schema.Report(r.t, format, a.text)
-	case "cef":
-	case "json":
+// bodyChecks hold what a record has beside its CEF line against the API's row, for each
+// format without the line.
+var bodyChecks = map[string]func(r *rig, schema *ocsfcheck.Schema, a alert, row string){
+	"json": func(r *rig, _ *ocsfcheck.Schema, a alert, row string) {
 		if have := alertOf(withoutCEF(a.text)); canonical(r.t, have, false) != canonical(r.t, []byte(row), true) {
-			r.t.Errorf("%s: the record differs from what the API sent:\n%s\n%s", format, have, row)
+			r.t.Errorf("the record differs from what the API sent:\n%s\n%s", have, row)
 		}
-	default:
-		r.t.Errorf("%s: nothing is known of what such a record holds", format)
+	},
+	"raw": func(r *rig, _ *ocsfcheck.Schema, a alert, row string) {
+		if message := gjson.GetBytes(a.text, "message").Str; message != row {
+			r.t.Errorf("the message is not what the API sent:\n%s\n%s", message, row)
+		}
+	},
+	"ocsf": func(r *rig, schema *ocsfcheck.Schema, a alert, _ string) {
+		if uid := gjson.GetBytes(a.text, "metadata.uid").Str; uid != a.id {
+			r.t.Errorf("metadata.uid is %q of %s", uid, a.id)
+		}
+
+		schema.Report(r.t, "ocsf", a.text)
+	},
+	"cef": func(r *rig, _ *ocsfcheck.Schema, a alert, _ string) {
+		if keys := len(gjson.ParseBytes(a.text).Map()); keys != 2 {
+			r.t.Errorf("the record has %d keys, and not only mssp and cef: %s", keys, a.text)
+		}
+	},
+}
+
+// mustKnowBodies demands a row of bodyChecks for each format.
+func mustKnowBodies(t *testing.T) {
+	t.Helper()
+
+	for _, format := range record.FormatNames() {
+		if bodyChecks[withoutLine(format)] == nil {
+			t.Fatalf("bodyChecks, in formats_test.go, has no row for the format %s", format)
+		}
 	}
 }
+
+// withoutLine returns the format without the CEF line of a format that has more.
+func withoutLine(format string) string { return strings.TrimSuffix(format, "+cef") }
 
 // withoutCEF takes the key cef off a record, where it stands straight behind mssp.
 func withoutCEF(text []byte) []byte {

@@ -1,0 +1,105 @@
+package record
+
+import (
+	"unicode/utf8"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/record/msgpack"
+	"fluent-bit-defender/internal/record/ocsf"
+)
+
+// ownKeys is the body of the format json: the alert's own keys.
+type ownKeys struct {
+	tc *transcoder // nil before the first row: most of ten thousand tenants have none for days
+}
+
+func newOwnKeys(Options) (bodyEncoder, error) { return &ownKeys{}, nil }
+
+// Append implements bodyEncoder.
+func (k *ownKeys) Append(dst []byte, _ alert.Version, raw []byte) ([]byte, int, error) {
+	if k.tc == nil {
+		k.tc = new(transcoder)
+	}
+
+	return k.tc.object(dst, raw)
+}
+
+// noBody is what a record with nothing but a CEF line has beside it. Its row is
+// transcoded only to find out whether it is valid: the lookups of a line take that for
+// granted.
+type noBody struct{ ownKeys }
+
+func newNoBody(Options) (bodyEncoder, error) { return &noBody{}, nil }
+
+// Append implements bodyEncoder.
+func (k *noBody) Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
+	_, _, err := k.ownKeys.Append(dst, v, raw)
+
+	return dst, 0, err
+}
+
+// message is the body of the format raw: the key message with the row's own bytes.
+type message struct{}
+
+func newMessage(Options) (bodyEncoder, error) { return message{}, nil }
+
+// Append implements bodyEncoder. It fails if the bytes are not UTF-8, which msgpack
+// cannot hold in a str, or are no object. It does not check what is in the object:
+// whoever parses the message does.
+func (message) Append(dst []byte, _ alert.Version, raw []byte) ([]byte, int, error) {
+	if _, err := openingBrace(raw); err != nil {
+		return dst, 0, err
+	}
+
+	if err := checkUTF8(raw); err != nil {
+		return dst, 0, err
+	}
+
+	return msgpack.AppendStr(msgpack.AppendStr(dst, "message"), raw), 1, nil
+}
+
+// finding is the body of the format ocsf: the keys of an OCSF event.
+type finding struct{ *ocsf.Encoder }
+
+func newFinding(o Options) (bodyEncoder, error) {
+	e, err := ocsf.NewEncoder(o.API, o.TenantID)
+	if err != nil {
+		return nil, err
+	}
+
+	return finding{e}, nil
+}
+
+// Append implements bodyEncoder.
+func (f finding) Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
+	if err := checkUTF8(raw); err != nil {
+		return dst, 0, err
+	}
+
+	return f.Encoder.Append(dst, v, raw)
+}
+
+// checkUTF8 returns an error for a row that is not UTF-8.
+func checkUTF8(raw []byte) error {
+	if utf8.Valid(raw) {
+		return nil
+	}
+
+	return msgpack.RowError(ErrUTF8, invalidAt(raw))
+}
+
+// invalidAt returns the offset of the first byte that is not UTF-8.
+func invalidAt(raw []byte) int {
+	i := 0
+
+	for i < len(raw) {
+		r, n := utf8.DecodeRune(raw[i:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+
+		i += n
+	}
+
+	return i
+}
