@@ -5,11 +5,11 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,8 +42,10 @@ var (
 
 // made builds a file of the directory build and returns its path.
 func made(name string) (string, error) {
-	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
+	root, err := checkout()
+	if err != nil {
+		return "", err
+	}
 
 	// Tests of several packages run beside one another, and each asks for what it needs.
 	unlock, err := lock(filepath.Join(root, "build"))
@@ -64,6 +66,27 @@ func made(name string) (string, error) {
 	_, err = os.Stat(path)
 
 	return path, err
+}
+
+// Tests begin in the directory of their package, and some of them leave it.
+var began, errBegan = os.Getwd()
+
+// checkout returns the directory of this project, which is above that of the test.
+func checkout() (string, error) {
+	if errBegan != nil {
+		return "", errBegan
+	}
+
+	for dir := began; ; dir = filepath.Dir(dir) {
+		_, err := os.Stat(filepath.Join(dir, "go.mod"))
+		if err == nil {
+			return dir, nil
+		}
+
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("looking for the checkout above %s: %w", began, err)
+		}
+	}
 }
 
 // lock waits until no other process builds in dir. The function that it returns lets the
