@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/store"
@@ -294,13 +295,15 @@ func (c *cli) restoreCommand() *cobra.Command {
 func errDatabase(command string, at place) error {
 	const plainly = "this store is a PostgreSQL database, and nothing of it is in files of this machine: "
 
+	address := plain.Shell(config.ToolStore(at.URL))
+
 	if command == "restore" {
-		return usagef(plainly+"stop all nodes, and restore it by its own means: pg_restore --clean -d %s FILE",
-			plain.Shell(at.Name()))
+		return usagef(plainly+"stop all nodes, and restore it by its own means: "+
+			"pg_restore --clean --if-exists -d %s FILE", address)
 	}
 
-	return usagef(plainly+"back it up by its own means: pg_dump --schema=defender -Fc -f FILE -d %s; "+
-		"keep the key_file elsewhere", plain.Shell(at.Name()))
+	return usagef(plainly+"keep the key_file elsewhere, and back the rest up by its own means: "+
+		"pg_dump --schema=defender -Fc -f FILE -d %s", address)
 }
 
 // restore puts a backup into the data directory.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -179,13 +180,36 @@ func TestCommandsForUnitsOnADatabase(t *testing.T) {
 
 func TestADatabaseIsBackedUpByItsOwnMeans(t *testing.T) {
 	w := newWorld(t)
-	w.shared()
+	d := w.shared()
+	w.polledThere(d, "siem")
+	w.place[1] += "&pool_max_conns=3&statement_timeout=60000&application_name=my+backup"
 
 	to := filepath.Join(t.TempDir(), "backup")
 	backup, restore := w.expect(w.run("backup", to), 2), w.expect(w.run("restore", to), 2)
-	contains(t, backup.err, "pg_dump --schema=defender")
-	contains(t, restore.err, "pg_restore")
 	noPassword(t, backup, restore)
+
+	// The lines that are printed work, but for the name of the file.
+	for _, r := range []result{backup, restore} {
+		at := strings.Index(r.err, "pg_")
+		if at < 0 {
+			t.Fatal(r.err)
+		}
+
+		line, _, _ := strings.Cut(r.err[at:], "\n")
+		line = strings.Replace(line, "FILE", to+".dump", 1)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
+		cmd.Env = append(os.Environ(), "PATH="+d.Server.Programs()+":"+os.Getenv("PATH"))
+
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", line, err, out)
+		}
+
+		if units := d.Count(t, `SELECT count(*) FROM defender.units`); units != 1 {
+			t.Errorf("%s: there are %d units", line, units)
+		}
+
+		d.Exec(t, `DELETE FROM defender.units`)
+	}
 
 	if _, err := os.Stat(to); err == nil {
 		t.Error("a directory was made")

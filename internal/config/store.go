@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -214,6 +215,31 @@ var secretParameters = []string{"password", "sslpassword"}
 // ShownStore returns the URL of a database without the secrets that it may hold. What is
 // left can be typed: PGPASSWORD or a password file has the password then.
 func ShownStore(address secret.Text) string {
+	return shownStore(address, func(string) bool { return true })
+}
+
+// ToolStore is ShownStore for a command line of PostgreSQL's own tools: they refuse
+// parameters that libpq does not know, such as pool_max_conns.
+func ToolStore(address secret.Text) string {
+	return shownStore(address, func(name string) bool { return slices.Contains(libpqParameters, name) })
+}
+
+// libpqParameters are the parameters of a connection string that libpq knows, those with
+// secrets left out.
+// https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+var libpqParameters = []string{
+	"host", "hostaddr", "port", "dbname", "user", "passfile", "require_auth", "channel_binding", "connect_timeout",
+	"client_encoding", "options", "application_name", "fallback_application_name", "keepalives", "keepalives_idle",
+	"keepalives_interval", "keepalives_count", "tcp_user_timeout", "replication", "gssencmode", "sslmode",
+	"requiressl", "sslnegotiation", "sslcompression", "sslcert", "sslkey", "sslcertmode", "sslrootcert", "sslcrl",
+	"sslcrldir", "sslsni", "requirepeer", "ssl_min_protocol_version", "ssl_max_protocol_version",
+	"min_protocol_version", "max_protocol_version", "krbsrvname", "gsslib", "gssdelegation", "service", "servicefile",
+	"target_session_attrs", "load_balance_hosts",
+}
+
+// shownStore returns a URL without its secrets, and with those parameters only that keep
+// returns true for.
+func shownStore(address secret.Text, keep func(name string) bool) string {
 	u, err := parseAddress(address)
 	if err != nil {
 		return "postgres://(an address that cannot be read)"
@@ -225,14 +251,13 @@ func ShownStore(address secret.Text) string {
 
 	query := u.Query()
 	for name := range query {
-		for _, hidden := range secretParameters {
-			if strings.EqualFold(name, hidden) {
-				query.Del(name)
-			}
+		hidden := func(parameter string) bool { return strings.EqualFold(name, parameter) }
+		if slices.ContainsFunc(secretParameters, hidden) || !keep(name) {
+			query.Del(name)
 		}
 	}
 
-	u.RawQuery = query.Encode()
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // libpq reads a + as what it is
 	u.Fragment = ""
 
 	return u.String()

@@ -106,6 +106,16 @@ func TestShownStoreOfSeveralHosts(t *testing.T) {
 		}
 	}
 
+	for address, want := range map[string]string{
+		"postgres://u:hunter2@a/d?pool_max_conns=9&sslmode=require&statement_timeout=1": "postgres://u@a/d?sslmode=require",
+		"postgres://a,b:2/d?options=-c+geqo%3Doff&password=hunter2&sslpassword=hunter2": "postgres://a,b:2/d?options=-c%20geqo%3Doff",
+		"postgres://u:hunter2@b:port,c/d":                                               unreadable,
+	} {
+		if got := ToolStore(secret.New(address)); got != want {
+			t.Errorf("%s is for the tools %s, want %s", address, got, want)
+		}
+	}
+
 	if StoreHasSecret(secret.New("postgres://u@a:1,b:2,c/d")) {
 		t.Error("a list of hosts is taken for a password")
 	}

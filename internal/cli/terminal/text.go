@@ -16,7 +16,8 @@ const (
 // command is a command with flags in a message: broken into lines it could not be copied.
 var command = regexp.MustCompile(
 	`defenderctl(?: [a-z][a-z-]*){1,2}(?: ` + argument + `)?(?: --[a-z-]+(?: ` + argument + `)?)+` +
-		`|ch(?:mod|own)(?: -R)? \S+ ` + argument,
+		`|ch(?:mod|own)(?: -R)? \S+ ` + argument +
+		`|pg_(?:dump|restore)(?: --?[A-Za-z]\S*| ` + argument + `)+`,
 )
 
 // argument is a word as a shell takes it.

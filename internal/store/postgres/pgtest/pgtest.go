@@ -326,6 +326,9 @@ func (s *Server) URL(database string) string {
 // Socket returns the path of the server's socket, for a proxy.
 func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQL.%d", s.port)) }
 
+// Programs returns the directory of the programs of this PostgreSQL.
+func (s *Server) Programs() string { return s.bin }
+
 // Port returns the port of 127.0.0.1 on which a server that was started prepared listens.
 func (s *Server) Port() int { return s.port }
 
