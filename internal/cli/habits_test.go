@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -33,6 +36,55 @@ func TestTheListNamesTheAPIThatAnInputReads(t *testing.T) {
 	r := w.expect(w.run(append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 3)
 	contains(t, r.err, "--api siem", "--api-url "+w.APIURL("siem"), "--login-url "+w.LoginURL(), "--data-dir "+w.dir)
 	contains(t, w.run("tokens", "list").err, "defenderctl tokens acquire", "--api siem")
+}
+
+func TestTheListShowsATokenThatIsRefusedAtPresent(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Now
+	w.expect(w.run(w.acquire("siem")...), 0)
+	s, keys := w.polled("siem")
+
+	trouble := health.Trouble{Reason: advice.ConditionalAccess, Message: "blocked by a policy", Remedy: "exclude it"}
+
+	for _, test := range []struct {
+		name   string
+		status store.Status
+		want   string
+	}{
+		{"refused", store.Status{State: health.Failing, Trouble: trouble}, "refused conditional_access"},
+		{"stopped meanwhile", store.Status{State: health.Stopped, Trouble: trouble}, "ok"},
+		{"the API is away", store.Status{
+			State:   health.Failing,
+			Trouble: health.Trouble{Reason: advice.Unreachable},
+		}, "ok"},
+		{"a customer of a provider", store.Status{
+			State:        health.Failing,
+			Trouble:      trouble,
+			HomeTenantID: contoso,
+		}, "ok"},
+		{"the provider's secret", store.Status{
+			State:        health.Failing,
+			Trouble:      health.Trouble{Reason: advice.CredentialExpired},
+			HomeTenantID: contoso,
+		}, "refused credential_expired"},
+		{"works again", store.Status{State: health.OK}, "ok"},
+	} {
+		w.report(s, keys[0], test.status)
+
+		list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
+		if len(list) != 1 || list[0]["state"] != test.want {
+			t.Errorf("%s: listed are %v", test.name, list)
+		}
+
+		people := w.expect(w.run("tokens", "list"), 0)
+		if !strings.HasSuffix(strings.TrimSpace(people.out), "  "+test.want) {
+			t.Errorf("%s:\n%s", test.name, people.out)
+		}
+
+		if refused := test.want == "refused conditional_access"; refused != strings.Contains(people.err, "exclude it") {
+			t.Errorf("%s: %s", test.name, people.err)
+		}
+	}
 }
 
 func TestRemovingWithoutATerminalNeedsYes(t *testing.T) {

@@ -313,21 +313,7 @@ func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 		return ""
 	}
 
-	api := ""
-
-	for unit, st := range statuses {
-		if key != chainOf(unit, st) {
-			continue
-		}
-
-		if api != "" && api != string(unit.API) {
-			return ""
-		}
-
-		api = string(unit.API)
-	}
-
-	return api
+	return useOf(statuses, key, time.Time{}).api
 }
 
 func (v *view) keys(ctx context.Context) ([]alert.UnitKey, error) {

@@ -237,7 +237,7 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 		if i.Key == chain {
 			r.chain = &i
 			r.TokenExpires = measure.Moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
-			r.TokenState, _ = c.stateOf(i, r.API)
+			r.TokenState, _ = c.stateOf(i, chainUse{api: r.API})
 		}
 	}
 

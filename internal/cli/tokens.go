@@ -32,8 +32,8 @@ type listed struct {
 }
 
 // stateOf returns the state of a chain in a few words, and what to do about it.
-func (c *cli) stateOf(i store.ChainInfo, api string) (state, remedy string) {
-	f := i.Chain.Forecast(c.Now(), c.application(i, api))
+func (c *cli) stateOf(i store.ChainInfo, use chainUse) (state, remedy string) {
+	f := i.Chain.Forecast(c.Now(), c.application(i, use.api))
 	switch {
 	case !i.Chain.Dead.IsZero():
 		return "dead " + i.Chain.Dead.String(), f.Remedy
@@ -43,6 +43,8 @@ func (c *cli) stateOf(i store.ChainInfo, api string) (state, remedy string) {
 		return "not to be trusted", i.Err.Error()
 	case i.Err != nil:
 		return "encrypted with another key", "give the key with --key-file"
+	case use.refused != nil:
+		return "refused " + string(use.refused.Reason), use.refused.Remedy
 	}
 
 	return f.State(c.Now()), f.Remedy
@@ -81,8 +83,18 @@ func (c *cli) list(ctx context.Context, asJSON bool) error {
 		return err
 	}
 
+	statuses, err := s.statuses(ctx)
+	if err != nil {
+		return err
+	}
+
+	uses := make([]chainUse, len(chains))
+	for n, i := range chains {
+		uses[n] = useOf(statuses, i.Key, c.Now())
+	}
+
 	if asJSON {
-		return printJSON(c.Out, c.listed(ctx, s, chains))
+		return printJSON(c.Out, c.listed(chains, uses))
 	}
 
 	if len(chains) == 0 {
@@ -93,11 +105,16 @@ func (c *cli) list(ctx context.Context, asJSON bool) error {
 		return nil
 	}
 
-	c.printChains(chains)
+	c.printChains(chains, uses)
 
-	for _, i := range chains {
-		if f := i.Chain.Forecast(c.Now(), c.application(i, s.apiOf(ctx, i.Key))); f.Soon {
-			c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
+	for n, i := range chains {
+		name, refused := label(i.Chain.TenantName, i.Key.TenantID), uses[n].refused
+
+		switch f := i.Chain.Forecast(c.Now(), c.application(i, uses[n].api)); {
+		case f.Soon:
+			c.say("%s: %s; %s", name, f.Text, f.Remedy)
+		case refused != nil:
+			c.say("%s: %s; %s", name, plain.Text(refused.Message, 4000), plain.Text(refused.Remedy, 4000))
 		}
 	}
 
@@ -105,10 +122,10 @@ func (c *cli) list(ctx context.Context, asJSON bool) error {
 }
 
 // listed returns chains as --json prints them.
-func (c *cli) listed(ctx context.Context, s *view, chains []store.ChainInfo) []listed {
+func (c *cli) listed(chains []store.ChainInfo, uses []chainUse) []listed {
 	all := []listed{}
 
-	for _, i := range chains {
+	for n, i := range chains {
 		l := listed{
 			TenantID:  i.Key.TenantID,
 			Tenant:    cmp.Or(i.Chain.TenantName, i.Key.TenantID),
@@ -120,7 +137,7 @@ func (c *cli) listed(ctx context.Context, s *view, chains []store.ChainInfo) []l
 			Refreshed: measure.Moment(i.Chain.Refreshed),
 			Expires:   measure.Moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends),
 		}
-		l.State, l.Remedy = c.stateOf(i, s.apiOf(ctx, i.Key))
+		l.State, l.Remedy = c.stateOf(i, uses[n])
 		all = append(all, l)
 	}
 
@@ -128,13 +145,13 @@ func (c *cli) listed(ctx context.Context, s *view, chains []store.ChainInfo) []l
 }
 
 // printChains prints the table of stored chains.
-func (c *cli) printChains(chains []store.ChainInfo) {
+func (c *cli) printChains(chains []store.ChainInfo, uses []chainUse) {
 	header := []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}
 
 	var rows [][]string
 
-	for _, i := range chains {
-		state, _ := c.stateOf(i, "")
+	for n, i := range chains {
+		state, _ := c.stateOf(i, uses[n])
 		rows = append(rows, []string{
 			i.Key.TenantID,
 			nameOf(i.Chain),

@@ -433,8 +433,8 @@ func (w *writing) queueStates(message *pgx.Batch, keys []alert.UnitKey) *pgx.Que
 		w.s.held.self().ID, ids, epochs, stamps, states, replays, w.stamp, now, unitstate.Span, clockAhead)
 }
 
-// written notes what is known of the units now, adds to made what was written, and returns
-// the units that were not.
+// written notes what is known of the units now. It adds to made what was written, and
+// returns the units that were not.
 func (w *writing) written(made map[alert.UnitKey]doubt) (stale []alert.UnitKey) {
 	for key, u := range w.units {
 		held := w.s.held.unit(key)
