@@ -19,89 +19,104 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
+// plain is a row, read in the obvious way.
+type plain struct{ raw []byte }
+
+func (p plain) field(name string) gjson.Result {
+	if r := gjson.GetBytes(p.raw, name); r.Exists() || name == "" {
+		return r
+	}
+
+	var found gjson.Result
+
+	gjson.ParseBytes(p.raw).ForEach(func(k, v gjson.Result) bool {
+		if strings.EqualFold(k.Str, name) {
+			found = v
+		}
+
+		return !found.Exists()
+	})
+
+	return found
+}
+
+// text returns a string, or a number as it is written.
+func (p plain) text(name string) []byte {
+	switch r := p.field(name); {
+	case r.Type == gjson.String && r.Str != "":
+		return []byte(r.Str)
+	case r.Type == gjson.Number:
+		return []byte(r.Raw)
+	}
+
+	return nil
+}
+
+// time returns 0 for what is no time.
+func (p plain) time(name string) tick.Tick {
+	r := p.field(name)
+	if r.Type != gjson.String {
+		return 0
+	}
+
+	t, err := tick.Parse(r.Str)
+	if err != nil {
+		return 0
+	}
+
+	return t
+}
+
+// newest returns the newest time of an incident and of the alerts in it, and how many
+// alerts there are.
+func (p plain) newest(updated, alertUpdated string) (newest tick.Tick, alerts int) {
+	newest = p.time(updated)
+
+	list := p.field("alerts")
+	if !list.IsArray() {
+		return newest, 0
+	}
+
+	for _, a := range list.Array() {
+		alerts++
+
+		if a.IsObject() {
+			newest = max(newest, plain{[]byte(a.Raw)}.time(alertUpdated))
+		}
+	}
+
+	return newest, alerts
+}
+
 // plainly describes a row in the obvious way, field by field. Describe must agree with
 // it.
 func plainly(api API, raw []byte) Row {
-	field := func(name string) gjson.Result {
-		if r := gjson.GetBytes(raw, name); r.Exists() || name == "" {
-			return r
-		}
-
-		var found gjson.Result
-
-		gjson.ParseBytes(raw).ForEach(func(k, v gjson.Result) bool {
-			if strings.EqualFold(k.Str, name) {
-				found = v
-			}
-
-			return !found.Exists()
-		})
-
-		return found
-	}
-	text := func(name string) []byte {
-		switch r := field(name); {
-		case r.Type == gjson.String && r.Str != "":
-			return []byte(r.Str)
-		case r.Type == gjson.Number:
-			return []byte(r.Raw)
-		}
-
-		return nil
-	}
-	at := func(r gjson.Result) tick.Tick {
-		if r.Type != gjson.String {
-			return 0
-		}
-
-		t, err := tick.Parse(r.Str)
-		if err != nil {
-			return 0
-		}
-
-		return t
-	}
-
 	facts, err := api.Descriptor()
 	if err != nil {
 		panic(err)
 	}
 
 	names := facts.Row
+	p := plain{raw}
 
 	r := Row{
-		Identity: text(names.Identity),
-		Updated:  at(field(names.Updated)),
-		Created:  at(field(names.Created)),
+		Identity: p.text(names.Identity),
+		Updated:  p.time(names.Updated),
+		Created:  p.time(names.Created),
 	}
 	if names.Tenant != "" {
-		r.Tenant = TenantID(strings.ToLower(field(names.Tenant).String()))
+		r.Tenant = TenantID(strings.ToLower(p.field(names.Tenant).String()))
 	}
 
 	switch api {
 	case SIEM:
-		id, part, processed := text("AlertId"), text("AlertPart"), text("LastProcessedTimeUtc")
+		id, part, processed := p.text("AlertId"), p.text("AlertPart"), p.text("LastProcessedTimeUtc")
 		if r.Identity == nil && id != nil && part != nil && processed != nil {
 			r.Identity = bytes.Join([][]byte{id, part, processed}, []byte(":"))
 		}
 	case Incidents, GraphIncidents:
-		greatest, count := r.Updated, 0
-
-		if alerts := field("alerts"); alerts.IsArray() {
-			for _, a := range alerts.Array() {
-				count++
-
-				if a.IsObject() {
-					inner := raw
-					raw = []byte(a.Raw)
-					greatest = max(greatest, at(field(names.AlertUpdated)))
-					raw = inner
-				}
-			}
-		}
-
-		if greatest != 0 {
-			r.Version = fmt.Appendf(nil, "%d:%d", greatest, count)
+		if newest, alerts := p.newest(names.Updated, names.AlertUpdated); newest != 0 {
+			r.Version = fmt.Appendf(nil, "%d:%d", newest, alerts)
 		}
 	default:
 		if r.Updated != 0 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,132 +79,172 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	}
 }
 
-func TestWhatAUserMayWrite(t *testing.T) {
-	dir := workshop(t)
-	cases := map[string]struct {
-		section Map
-		check   func(in *Input, t Tenant) bool
-	}{
+// fields are what a configuration becomes, by the path of a field or method: of its first
+// tenant, or of the input after "in.".
+type fields map[string]any
+
+// check compares the fields with those of in.
+func (f fields) check(t *testing.T, in *Input) {
+	t.Helper()
+
+	for path, want := range f {
+		from := reflect.ValueOf(&in.Tenants[0])
+
+		names, ofInput := strings.CutPrefix(path, "in.")
+		if ofInput {
+			from = reflect.ValueOf(in)
+		}
+
+		for name := range strings.SplitSeq(names, ".") {
+			if method, ok := strings.CutSuffix(name, "()"); ok {
+				from = from.MethodByName(method).Call(nil)[0]
+			} else {
+				from = reflect.Indirect(from).FieldByName(name)
+			}
+		}
+
+		if got := from.Interface(); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s is %v, want %v", path, got, want)
+		}
+	}
+}
+
+type userInput struct {
+	section Map
+	want    fields
+}
+
+// userInputs are sections that a user may write. The files in them are those of dir.
+func userInputs(dir string) map[string]userInput {
+	return map[string]userInput{
 		"tenant in any case": {
 			good("tenant_id", strings.ToUpper("Contoso.onmicrosoft.com")),
-			func(_ *Input, t Tenant) bool { return t.TenantID == "contoso.onmicrosoft.com" },
+			fields{"TenantID": "contoso.onmicrosoft.com"},
 		},
 		"enums in any case": {
 			good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"),
-			func(_ *Input, t Tenant) bool {
-				return t.API == alert.Incidents && t.Cloud == cloud.DoD && t.Format == record.FormatCEF &&
-					t.TimeField == "now"
-			},
+			fields{"API": alert.Incidents, "Cloud": cloud.DoD, "Format": record.FormatCEF, "TimeField": "now"},
 		},
-		"white space around": {good("page_size", " 10 "),
-			func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
-		"variable left as it was": {good("page_size", "${PAGE}"),
-			func(_ *Input, t Tenant) bool { return t.PageSize == 1000 }},
-		"days": {good("lookback", "7d"), func(_ *Input, t Tenant) bool { return t.Lookback == 168*time.Hour }},
-		"bare seconds": {good("poll_interval", "90"),
-			func(_ *Input, t Tenant) bool { return t.PollInterval == 90*time.Second }},
-		"sweeps off":  {good("sweep_interval", "0"), func(_ *Input, t Tenant) bool { return t.SweepInterval == 0 }},
-		"updates off": {good("updates", "Off"), func(_ *Input, t Tenant) bool { return !t.Updates }},
+		"white space around":      {good("page_size", " 10 "), fields{"PageSize": 10}},
+		"variable left as it was": {good("page_size", "${PAGE}"), fields{"PageSize": 1000}},
+		"days":                    {good("lookback", "7d"), fields{"Lookback": 168 * time.Hour}},
+		"bare seconds":            {good("poll_interval", "90"), fields{"PollInterval": 90 * time.Second}},
+		"sweeps off":              {good("sweep_interval", "0"), fields{"SweepInterval": time.Duration(0)}},
+		"updates off":             {good("updates", "Off"), fields{"Updates": false}},
 		"sizes": {
 			good("buffer_limit", "1.5MB", "cef_max_bytes", "4k"),
-			func(in *Input, t Tenant) bool { return in.BufferLimit == 1_500_000 && t.CEFMaxBytes == 4000 },
+			fields{"in.BufferLimit": 1_500_000, "CEFMaxBytes": 4000},
 		},
 		"public client": {
 			good("client_secret", "", "grant", "refresh_token"),
-			func(_ *Input, t Tenant) bool { return t.Grant == grant.RefreshToken && t.ClientSecret.IsZero() },
+			fields{"Grant": grant.RefreshToken, "ClientSecret.IsZero()": true},
 		},
 		"certificate of a chain": {
 			good("client_secret", "", "client_certificate_file", dir+"/chain.pem"),
-			func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/chain.pem" },
+			fields{"ClientCertificateFile": dir + "/chain.pem"},
 		},
 		"certificate": {
 			good("client_secret", "", "client_certificate_file", dir+"/both.pem"),
-			func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/both.pem" },
+			fields{"ClientCertificateFile": dir + "/both.pem"},
 		},
 		"secret and token files": {
 			good("client_secret", "", "client_secret_file", dir+"/secret", "refresh_token_file", dir+"/token"),
-			func(_ *Input, t Tenant) bool { return t.RefreshTokenFile == dir+"/token" },
+			fields{"RefreshTokenFile": dir + "/token"},
 		},
 		"loopback": {
-			good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource",
-				"http://[::1]:99"),
-			func(_ *Input, t Tenant) bool {
-				return t.LoginURL == "http://localhost:8080" && t.APIURL == "http://127.1.2.3" &&
-					t.Resource == "http://[::1]:99" && t.LoginHost() == "localhost:8080"
+			good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80",
+				"resource", "http://[::1]:99"),
+			fields{
+				"LoginURL":    "http://localhost:8080",
+				"APIURL":      "http://127.1.2.3",
+				"Resource":    "http://[::1]:99",
+				"LoginHost()": "localhost:8080",
 			},
 		},
-		"own port of the scheme": {good("login_url", "https://Login.Example:443"), func(_ *Input, t Tenant) bool {
-			return t.LoginHost() == "login.example" && t.Endpoint.LoginURL == t.LoginURL
-		}},
-		"siem, own address": {good("api", "siem", "api_url", "https://siem.example"), func(_ *Input, t Tenant) bool {
-			return t.APIURL == "https://siem.example" && t.Resource == "https://graph.windows.net" && t.Endpoint.V1 &&
-				t.Endpoint.Path == "/api/alerts"
-		}},
+		"own port of the scheme": {
+			good("login_url", "https://Login.Example:443"),
+			fields{
+				"LoginHost()":       "login.example",
+				"LoginURL":          "https://login.example",
+				"Endpoint.LoginURL": "https://login.example",
+			},
+		},
+		"siem, own address": {
+			good("api", "siem", "api_url", "https://siem.example"),
+			fields{
+				"APIURL":        "https://siem.example",
+				"Resource":      "https://graph.windows.net",
+				"Endpoint.V1":   true,
+				"Endpoint.Path": "/api/alerts",
+			},
+		},
 		"siem, address and region": {
 			good("api", "siem", "api_url", "https://siem.example", "region", "uk"),
-			func(_ *Input, t Tenant) bool { return t.APIURL == "https://siem.example" && t.Region == "uk" },
+			fields{"APIURL": "https://siem.example", "Region": "uk"},
 		},
 		"siem filter": {
 			good("api", "siem", "region", "us", "filter", "machinegroups=A%20B&machinegroups=C"),
-			func(_ *Input, t Tenant) bool { return t.Filter == "machinegroups=A%20B&machinegroups=C" },
+			fields{"Filter": "machinegroups=A%20B&machinegroups=C"},
 		},
 		"filter with a quote": {
 			good("filter", "title eq 'it''s (not) closed' or (severity eq 'high')"),
-			func(_ *Input, t Tenant) bool { return t.Filter != "" },
+			fields{"Filter": "title eq 'it''s (not) closed' or (severity eq 'high')"},
 		},
-		"geo host": {good("api", "endpoint", "region", "swa"), func(_ *Input, t Tenant) bool {
-			return t.APIURL == "https://swa.api.security.microsoft.com" && t.PageSize == 10000
-		}},
+		"geo host": {
+			good("api", "endpoint", "region", "swa"),
+			fields{"APIURL": "https://swa.api.security.microsoft.com", "PageSize": 10000},
+		},
 		"proxy without scheme": {
 			good("proxy", "proxy.example:3128"),
-			func(_ *Input, t Tenant) bool { return t.Proxy.Reveal() == "http://proxy.example:3128" },
+			fields{"Proxy.Reveal()": "http://proxy.example:3128"},
 		},
 		"input-wide keys": {
 			good("data_dir", "/srv/d", "key_file", dir+"/key32", "max_concurrency", "3", "health_interval", "5m",
-				"metrics_listen", ":9180", "metrics_token_file", dir+"/secret", "metrics_hosts",
-				"A.example., b, c.example", "allow_threaded", "yes"),
-			func(in *Input, _ Tenant) bool {
-				return in.DataDir == "/srv/d" && in.KeyFile == dir+"/key32" && in.MaxConcurrency == 3 &&
-					in.HealthInterval == 5*time.Minute && in.MetricsListen == ":9180" &&
-					in.MetricsTokenFile == dir+"/secret" &&
-					slices.Equal(in.MetricsHosts, []string{"a.example", "b", "c.example"}) && in.AllowThreaded
+				"metrics_listen", ":9180", "metrics_token_file", dir+"/secret",
+				"metrics_hosts", "A.example., b, c.example", "allow_threaded", "yes"),
+			fields{
+				"in.DataDir":          "/srv/d",
+				"in.KeyFile":          dir + "/key32",
+				"in.MaxConcurrency":   3,
+				"in.HealthInterval":   5 * time.Minute,
+				"in.MetricsListen":    ":9180",
+				"in.MetricsTokenFile": dir + "/secret",
+				"in.MetricsHosts":     []string{"a.example", "b", "c.example"},
+				"in.AllowThreaded":    true,
 			},
 		},
 		"a home tenant, in any case": {
 			good("home_tenant_id", strings.ToUpper(home), "refresh_token", "0.A", "client_secret", ""),
-			func(_ *Input, t Tenant) bool {
-				return t.HomeTenantID == home && t.Grant == grant.RefreshToken && t.RefreshToken.Reveal() == "0.A"
-			},
+			fields{"HomeTenantID": home, "Grant": grant.RefreshToken, "RefreshToken.Reveal()": "0.A"},
 		},
 		"a home tenant for siem": {
 			good("home_tenant_id", home, "api", "siem", "region", "eu"),
-			func(_ *Input, t Tenant) bool { return t.HomeTenantID == home && t.Endpoint.V1 },
+			fields{"HomeTenantID": home, "Endpoint.V1": true},
 		},
 		"no home tenant": {
 			good("home_tenant_id", "None"),
-			func(_ *Input, t Tenant) bool { return t.HomeTenantID == "" && t.Grant == grant.Auto },
+			fields{"HomeTenantID": "", "Grant": grant.Auto},
 		},
 		"the home tenant itself": {
 			good("tenant_id", home, "home_tenant_id", home),
-			func(_ *Input, t Tenant) bool { return t.HomeTenantID == home && t.TenantID == home },
+			fields{"HomeTenantID": home, "TenantID": home},
 		},
 		"hosts of the provider's side": {
 			good("cloud", "gcchigh", "partner_url", "http://localhost:81"),
-			func(in *Input, t Tenant) bool {
-				return in.GraphURL == "" && t.GraphURL == "https://graph.microsoft.us" &&
-					t.PartnerURL == "http://localhost:81"
+			fields{
+				"in.GraphURL": "",
+				"GraphURL":    "https://graph.microsoft.us",
+				"PartnerURL":  "http://localhost:81",
 			},
 		},
-		"ca_file": {good("ca_file", dir+"/cert.pem"),
-			func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},
+		"ca_file": {good("ca_file", dir+"/cert.pem"), fields{"CAFile": dir + "/cert.pem"}},
 	}
+}
 
-	for name, c := range cases {
+func TestWhatAUserMayWrite(t *testing.T) {
+	for name, c := range userInputs(workshop(t)) {
 		t.Run(name, func(t *testing.T) {
-			in := must(t, c.section, env())
-			if !c.check(in, in.Tenants[0]) {
-				t.Errorf("got %+v\n%+v", in, in.Tenants[0])
-			}
+			c.want.check(t, must(t, c.section, env()))
 		})
 	}
 }

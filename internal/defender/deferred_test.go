@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -107,19 +108,22 @@ func hundredAlerts() (list []time.Time) {
 	return list
 }
 
+// poisons are ways in which alerts cannot be read.
+var poisons = map[string]poisoned{
+	"500":              {poison: map[int]bool{40: true}, status: 500},
+	"503":              {poison: map[int]bool{40: true}, status: 503},
+	"breaks off":       {poison: map[int]bool{40: true}},
+	"the first":        {poison: map[int]bool{0: true}, status: 500},
+	"the last":         {poison: map[int]bool{99: true}, status: 500},
+	"several":          {poison: map[int]bool{3: true, 40: true, 41: true, 90: true}, status: 502},
+	"with evidence":    {poison: map[int]bool{40: true}, status: 500, evidence: true},
+	"one among others": {poison: map[int]bool{50: true}, status: 500}, // of the same instant
+}
+
 // TestOneBadAnswerNeverStopsATenant: alerts that make every answer fail are stepped
 // over, all others arrive, and those follow when they can be read.
 func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
-	for name, test := range map[string]poisoned{
-		"500":              {poison: map[int]bool{40: true}, status: 500},
-		"503":              {poison: map[int]bool{40: true}, status: 503},
-		"breaks off":       {poison: map[int]bool{40: true}},
-		"the first":        {poison: map[int]bool{0: true}, status: 500},
-		"the last":         {poison: map[int]bool{99: true}, status: 500},
-		"several":          {poison: map[int]bool{3: true, 40: true, 41: true, 90: true}, status: 502},
-		"with evidence":    {poison: map[int]bool{40: true}, status: 500, evidence: true},
-		"one among others": {poison: map[int]bool{50: true}, status: 500},
-	} {
+	for name, test := range poisons {
 		for _, api := range alert.APIs() {
 			if test.evidence && api != alert.Endpoint {
 				continue
@@ -128,116 +132,176 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 			p := test
 			p.api, p.alerts = api, hundredAlerts()
 
-			if name == "one among others" { // of the same instant
+			if name == "one among others" {
 				for i := 45; i < 56; i++ {
 					p.alerts[i] = p.alerts[50]
 				}
 			}
 
 			t.Run(name+"/"+string(api), func(t *testing.T) {
-				reader, notices := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 30 })
-				k := keeper{basket: newBasket(t, api)}
-				k.rows = map[string]int{}
+				v := visit(t, &p)
+				v.readToTheEnd()
 
-				w, failures := Window{From: tick.FromTime(start.Add(-2 * time.Hour)), Now: tick.FromTime(start)}, 0
-				for ; ; failures++ {
-					err := reader.Read(t.Context(), w, &k)
-					if err == nil {
-						break
-					}
-
-					if failures == 8 {
-						t.Fatalf("after %d requests: %v", p.asked, err)
-					}
-
-					w.From, k.safe = max(w.From, k.safe), 0
-				}
-
-				missing := 0
-
-				for i := range p.alerts {
-					if k.times(i) == 0 {
-						missing++
-
-						if !p.poison[i] && (api != alert.SIEM || !near(p, i)) {
-							t.Errorf("alert %d is missing", i)
-						}
-					}
-				}
+				missing := v.missing()
 
 				if p.evidence {
-					if missing > 0 || len(k.deferred) > 0 || len(notices.List()) != 1 {
+					if missing > 0 || len(v.deferred) > 0 || len(v.notices.List()) != 1 {
 						t.Errorf("without $expand they can be read: %d missing, %v deferred, said %q",
-							missing, k.deferred, notices.List())
+							missing, v.deferred, v.notices.List())
 					}
 
 					return
 				}
 
-				if len(k.deferred) == 0 || p.asked > 160*len(p.poison) {
-					t.Errorf("%d windows deferred after %d requests", len(k.deferred), p.asked)
+				if len(v.deferred) == 0 || p.asked > 160*len(p.poison) {
+					t.Errorf("%d windows deferred after %d requests", len(v.deferred), p.asked)
 				}
 
-				t.Logf("%d requests, %d windows deferred, %d Reads failed", p.asked, len(k.deferred), failures)
-
-				// The next polls reach back over it, and cost no more than others.
-				before, deferred := p.asked, len(k.deferred)
-
-				k.safe = 0
-				if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.deferred) != deferred {
-					t.Errorf("the next poll: %v, %d windows deferred", err, len(k.deferred)-deferred)
-				}
-
-				if calls := p.asked - before; calls > 12*(1+deferred) {
-					t.Errorf("the next poll took %d requests", calls)
-				}
-				// A new reader, after a restart, is told.
-				k.safe = 0
-
-				again, _ := fake(t, api, p.ServeHTTP)
-				for _, a := range k.deferred {
-					again.Avoid(a)
-				}
-
-				if err := again.Read(t.Context(), w0(), &k); err != nil || len(k.deferred) != deferred {
-					t.Errorf("after a restart: %v, %d windows deferred", err, len(k.deferred)-deferred)
-				}
-				// Tried again, they still fail; at last they can be read.
-				failed := false
-
-				for _, a := range k.deferred {
-					var e *Error
-
-					err := reader.ReadDeferred(t.Context(), a, &k)
-					if failed = failed || err != nil; err != nil && !errors.As(err, &e) {
-						t.Error(err)
-					}
-				}
-
-				if !failed {
-					t.Error("what is deferred was read although it cannot be")
-				}
+				v.readAgain()
+				v.readAfterARestart()
+				v.deferredStillFails()
 
 				p.poison = nil
-
-				safe := k.safe
-				for _, a := range slices.Clone(k.deferred) {
-					if err := reader.ReadDeferred(t.Context(), a, &k); err != nil {
-						t.Error(err)
-					}
-				}
-
-				for i := range p.alerts {
-					if k.times(i) == 0 {
-						t.Errorf("alert %d never came", i)
-					}
-				}
-
-				if k.safe != safe {
-					t.Error("what was read later moved the walk's progress")
-				}
+				v.deferredIsRead()
 			})
 		}
+	}
+}
+
+// visitor reads the alerts of a poisoned service.
+type visitor struct {
+	keeper
+
+	p       *poisoned
+	reader  DeferringReader
+	notices *loglines.Lines
+}
+
+func visit(t *testing.T, p *poisoned) *visitor {
+	t.Helper()
+
+	reader, notices := fake(t, p.api, p.ServeHTTP, func(s *Settings) { s.PageSize = 30 })
+	v := &visitor{keeper{basket: newBasket(t, p.api)}, p, reader, notices}
+	v.rows = map[string]int{}
+
+	return v
+}
+
+// readToTheEnd reads on after each failure from where it was safe.
+func (v *visitor) readToTheEnd() {
+	v.t.Helper()
+
+	w := w0()
+
+	for failures := 0; ; failures++ {
+		err := v.reader.Read(v.t.Context(), w, &v.keeper)
+		if err == nil {
+			v.t.Logf("%d requests, %d windows deferred, %d Reads failed", v.p.asked, len(v.deferred), failures)
+			return
+		}
+
+		if failures == 8 {
+			v.t.Fatalf("after %d requests: %v", v.p.asked, err)
+		}
+
+		w.From, v.safe = max(w.From, v.safe), 0
+	}
+}
+
+// missing returns how many alerts did not come. Only those that are poisoned may be
+// among them, and with siem those of the same seconds.
+func (v *visitor) missing() (n int) {
+	v.t.Helper()
+
+	for i := range v.p.alerts {
+		if v.times(i) > 0 {
+			continue
+		}
+
+		n++
+
+		if !v.p.poison[i] && (v.p.api != alert.SIEM || !near(*v.p, i)) {
+			v.t.Errorf("alert %d is missing", i)
+		}
+	}
+
+	return n
+}
+
+// readAgain: the next polls reach back over what is deferred, and cost no more than
+// others.
+func (v *visitor) readAgain() {
+	v.t.Helper()
+
+	before, deferred := v.p.asked, len(v.deferred)
+
+	v.safe = 0
+	if err := v.reader.Read(v.t.Context(), w0(), &v.keeper); err != nil || len(v.deferred) != deferred {
+		v.t.Errorf("the next poll: %v, %d windows deferred", err, len(v.deferred)-deferred)
+	}
+
+	if calls := v.p.asked - before; calls > 12*(1+deferred) {
+		v.t.Errorf("the next poll took %d requests", calls)
+	}
+}
+
+// readAfterARestart: a new reader is told what is deferred.
+func (v *visitor) readAfterARestart() {
+	v.t.Helper()
+
+	deferred := len(v.deferred)
+	v.safe = 0
+
+	again, _ := fake(v.t, v.p.api, v.p.ServeHTTP)
+	for _, a := range v.deferred {
+		again.Avoid(a)
+	}
+
+	if err := again.Read(v.t.Context(), w0(), &v.keeper); err != nil || len(v.deferred) != deferred {
+		v.t.Errorf("after a restart: %v, %d windows deferred", err, len(v.deferred)-deferred)
+	}
+}
+
+func (v *visitor) deferredStillFails() {
+	v.t.Helper()
+
+	failed := false
+
+	for _, a := range v.deferred {
+		var e *Error
+
+		err := v.reader.ReadDeferred(v.t.Context(), a, &v.keeper)
+		if err != nil && !errors.As(err, &e) {
+			v.t.Error(err)
+		}
+
+		failed = failed || err != nil
+	}
+
+	if !failed {
+		v.t.Error("what is deferred was read although it cannot be")
+	}
+}
+
+// deferredIsRead: what is deferred comes once it can be read.
+func (v *visitor) deferredIsRead() {
+	v.t.Helper()
+
+	safe := v.safe
+	for _, a := range slices.Clone(v.deferred) {
+		if err := v.reader.ReadDeferred(v.t.Context(), a, &v.keeper); err != nil {
+			v.t.Error(err)
+		}
+	}
+
+	for i := range v.p.alerts {
+		if v.times(i) == 0 {
+			v.t.Errorf("alert %d never came", i)
+		}
+	}
+
+	if v.safe != safe {
+		v.t.Error("what was read later moved the walk's progress")
 	}
 }
 

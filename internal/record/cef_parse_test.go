@@ -1,8 +1,10 @@
 package record
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,36 +93,10 @@ func parseCEF(line string) (*parsedCEF, error) {
 	}
 
 	p := &parsedCEF{ext: map[string]string{}}
-	limits := [7]int{1, 63, 63, 31, 1023, 512, 9}
 
-	for k := range p.header {
-		var field strings.Builder
-
-		end := -1
-
-		for i := 0; i < len(rest); i++ {
-			if rest[i] == '|' {
-				end = i
-				break
-			}
-
-			if rest[i] == '\\' {
-				if i++; i == len(rest) || rest[i] != '\\' && rest[i] != '|' {
-					return nil, fmt.Errorf("header field %d: lone backslash", k)
-				}
-			}
-
-			field.WriteByte(rest[i])
-		}
-
-		if end < 0 {
-			return nil, fmt.Errorf("header field %d does not end", k)
-		}
-
-		p.header[k], rest = field.String(), rest[end+1:]
-		if p.header[k] == "" || len(p.header[k]) > limits[k] {
-			return nil, fmt.Errorf("header field %d has %d bytes", k, len(p.header[k]))
-		}
+	rest, err := p.readHeader(rest)
+	if err != nil {
+		return nil, err
 	}
 
 	if p.header[0] != "0" {
@@ -131,26 +107,61 @@ func parseCEF(line string) (*parsedCEF, error) {
 		return nil, fmt.Errorf("severity %q", p.header[6])
 	}
 
-	return p, p.extension(rest)
+	if err := p.readExtension(rest); err != nil {
+		return nil, err
+	}
+
+	return p, p.checkLabels()
 }
 
-func (p *parsedCEF) extension(rest string) error {
+// readHeader reads the seven fields of the header, and returns what follows them.
+func (p *parsedCEF) readHeader(rest string) (string, error) {
+	limits := [7]int{1, 63, 63, 31, 1023, 512, 9}
+
+	for k := range p.header {
+		field, after, err := headerField(rest)
+		if err != nil {
+			return "", fmt.Errorf("header field %d: %w", k, err)
+		}
+
+		if field == "" || len(field) > limits[k] {
+			return "", fmt.Errorf("header field %d has %d bytes", k, len(field))
+		}
+
+		p.header[k] = field
+		rest = after
+	}
+
+	return rest, nil
+}
+
+// headerField reads up to the next bar without a backslash before it.
+func headerField(s string) (field, rest string, err error) {
+	var b strings.Builder
+
+	for i := 0; i < len(s); i++ {
+		if s[i] == '|' {
+			return b.String(), s[i+1:], nil
+		}
+
+		if s[i] == '\\' {
+			if i++; i == len(s) || s[i] != '\\' && s[i] != '|' {
+				return "", "", errors.New("lone backslash")
+			}
+		}
+
+		b.WriteByte(s[i])
+	}
+
+	return "", "", errors.New("it does not end")
+}
+
+// readExtension reads the pairs of key and value. A value ends where the word begins
+// that stands before the next equals sign: that word is the next key.
+func (p *parsedCEF) readExtension(rest string) error {
 	var value strings.Builder
 
 	key, word := "", 0 // word: where the last word of the value began
-	finish := func(v string) error {
-		if _, twice := p.ext[key]; twice {
-			return fmt.Errorf("key %s twice", key)
-		}
-
-		if strings.Trim(v, " ") != v || v == "" {
-			return fmt.Errorf("key %s: value empty or with spaces around", key)
-		}
-
-		p.order, p.ext[key] = append(p.order, key), v
-
-		return checkValue(key, v)
-	}
 
 	for i := 0; i < len(rest); i++ {
 		switch c := rest[i]; c {
@@ -165,24 +176,8 @@ func (p *parsedCEF) extension(rest string) error {
 			word = value.Len()
 		case '=':
 			next := value.String()[word:]
-			if next == "" ||
-				strings.ContainsFunc(
-					next,
-					func(r rune) bool { return r > 127 || !unicode.IsLetter(r) && !unicode.IsDigit(r) },
-				) {
-				return fmt.Errorf("%q is no key", next)
-			}
-
-			if key != "" {
-				if word == 0 {
-					return fmt.Errorf("no space before key %q", next)
-				}
-
-				if err := finish(value.String()[:word-1]); err != nil {
-					return err
-				}
-			} else if word != 0 {
-				return fmt.Errorf("text before the first key")
+			if err := p.endValue(key, value.String()[:word], next); err != nil {
+				return err
 			}
 
 			key, word = next, 0
@@ -197,17 +192,59 @@ func (p *parsedCEF) extension(rest string) error {
 		return fmt.Errorf("no extension")
 	}
 
-	if err := finish(value.String()); err != nil {
-		return err
+	return p.add(key, value.String())
+}
+
+// endValue adds key, whose value ends before the key next. There is no key yet before
+// the first one.
+func (p *parsedCEF) endValue(key, value, next string) error {
+	if next == "" || strings.ContainsFunc(next, notInKeys) {
+		return fmt.Errorf("%q is no key", next)
 	}
 
+	switch {
+	case key == "" && value != "":
+		return fmt.Errorf("text before the first key")
+	case key == "":
+		return nil
+	case value == "":
+		return fmt.Errorf("no space before key %q", next)
+	}
+
+	return p.add(key, value[:len(value)-1])
+}
+
+func notInKeys(r rune) bool {
+	return r > 127 || !unicode.IsLetter(r) && !unicode.IsDigit(r)
+}
+
+func (p *parsedCEF) add(key, value string) error {
+	if _, twice := p.ext[key]; twice {
+		return fmt.Errorf("key %s twice", key)
+	}
+
+	if strings.Trim(value, " ") != value || value == "" {
+		return fmt.Errorf("key %s: value empty or with spaces around", key)
+	}
+
+	p.order = append(p.order, key)
+	p.ext[key] = value
+
+	return checkValue(key, value)
+}
+
+// custom are the keys that need a label.
+var custom = regexp.MustCompile(`^(cs|cn|flex|c6a)`)
+
+// checkLabels checks that each label has a value, and each custom key a label.
+func (p *parsedCEF) checkLabels() error {
 	for k := range p.ext {
-		custom := strings.HasPrefix(k, "cs") || strings.HasPrefix(k, "cn") && k != "cnt" ||
-			strings.HasPrefix(k, "flex") ||
-			strings.HasPrefix(k, "c6a")
-		if base, isLabel := strings.CutSuffix(k, "Label"); isLabel && p.ext[base] == "" {
+		base, isLabel := strings.CutSuffix(k, "Label")
+
+		switch {
+		case isLabel && p.ext[base] == "":
 			return fmt.Errorf("label %s without a value", k)
-		} else if custom && !isLabel && p.ext[k+"Label"] == "" {
+		case !isLabel && k != "cnt" && custom.MatchString(k) && p.ext[k+"Label"] == "":
 			return fmt.Errorf("custom key %s without a label", k)
 		}
 	}

@@ -37,35 +37,11 @@ func smallDisk(t *testing.T, w *world, size string) (mounted bool) {
 	return true
 }
 
-func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
-	w := newWorld(t)
-	mounted := smallDisk(t, w, "2m")
-	s := w.open()
-	save(t, s, 1, "before")
-	drive(t, w, s, 1, 5)
+// fillDisk leaves no room for the files of s, and returns what makes room again.
+func fillDisk(t *testing.T, w *world, s *Store, mounted bool) (release func()) {
+	t.Helper()
 
-	var release func()
-
-	ballast := filepath.Join(w.dir, "ballast")
-
-	if mounted {
-		release = func() { _ = os.Remove(ballast) }
-
-		f, err := os.Create(ballast)
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		for block := make([]byte, 4096); err == nil; {
-			_, err = f.Write(block)
-		}
-
-		f.Close()
-
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-	} else {
+	if !mounted {
 		limit := func(pages string) {
 			for _, f := range []*file{s.sh.tokens, s.sh.units} {
 				if _, err := f.db.Exec("PRAGMA max_page_count = " + pages); err != nil {
@@ -75,9 +51,34 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 		}
 		limit("1") // SQLite takes the present size then
 
-		release = func() { limit("1000000") }
+		return func() { limit("1000000") }
 	}
-	// Fill what room the files have inside, until both refuse.
+
+	ballast := filepath.Join(w.dir, "ballast")
+
+	f, err := os.Create(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+
+	f.Close()
+
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+
+	return func() { _ = os.Remove(ballast) }
+}
+
+// fillFiles uses the room that the files have inside, until both refuse. It returns the
+// watermark that was committed last.
+func fillFiles(t *testing.T, w *world, s *Store) (committed tick.Tick) {
+	t.Helper()
+
 	big := chainOf(strings.Repeat("x", 4000))
 
 	var tokenErr, unitErr error
@@ -85,12 +86,12 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 		tokenErr = s.Tokens().Save(t.Context(), chainKey(n), big)
 	}
 
-	n := 6
+	n := tick.Tick(6)
 	for ; n < 2000 && unitErr == nil; n++ {
 		unitErr = s.Commit(t.Context(), []store.Commit{{
 			Key:        testUnit,
-			Checkpoint: store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
-			Seen:       append(make([]store.Seen, 200), store.Seen{Time: tick.Tick(n)}),
+			Checkpoint: store.Checkpoint{Floor: 1, Watermark: n, SeenSince: 1},
+			Seen:       append(make([]store.Seen, 200), store.Seen{Time: n}),
 		}})
 	}
 
@@ -100,26 +101,50 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 		}
 	}
 
-	committed := tick.Tick(n - 2)
+	return n - 2
+}
+
+// expectWatermark checks how far the unit of tests has come, and returns what it has seen.
+func expectWatermark(t *testing.T, s *Store, want tick.Tick) map[tick.Tick]bool {
+	t.Helper()
 
 	c, seen, ok, err := s.Load(t.Context(), testUnit)
-	if err != nil || !ok || c.Watermark != committed || !seenTimes(seen)[committed] || seenTimes(seen)[committed+1] {
-		t.Errorf("while full: watermark %d, committed %d, %v, %v", c.Watermark, committed, ok, err)
+	if err != nil || !ok || c.Watermark != want {
+		t.Errorf("watermark %d, want %d, %v, %v", c.Watermark, want, ok, err)
+	}
+
+	return seenTimes(seen)
+}
+
+func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
+	w := newWorld(t)
+	mounted := smallDisk(t, w, "2m")
+	s := w.open()
+	save(t, s, 1, "before")
+	drive(t, w, s, 1, 5)
+
+	release := fillDisk(t, w, s, mounted)
+	committed := fillFiles(t, w, s)
+
+	seen := expectWatermark(t, s, committed)
+	if !seen[committed] || seen[committed+1] {
+		t.Errorf("while full, the last that was committed is seen: %t, the next one: %t",
+			seen[committed], seen[committed+1])
 	}
 
 	expectToken(t, s, 1, "before")
 
 	release()
 	save(t, s, 1, "after")
-	drive(t, w, s, n+1, n+3)
+	drive(t, w, s, int(committed)+3, int(committed)+5)
 	expectToken(t, s, 1, "after")
 	die(t, s)
+
 	s = w.open()
 	expectToken(t, s, 1, "after")
 
-	c, seen, ok, err = s.Load(t.Context(), testUnit)
-	if err != nil || !ok || c.Watermark != tick.Tick(n+3) || !seenTimes(seen)[committed] {
-		t.Errorf("after: %+v, %v, %v", c, ok, err)
+	if seen := expectWatermark(t, s, committed+5); !seen[committed] {
+		t.Error("what was committed before the disk was full is not seen")
 	}
 
 	if names := list(t, w.dir); strings.Contains(names, "damaged") || strings.Contains(names, freshFile) {

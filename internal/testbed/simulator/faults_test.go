@@ -25,61 +25,70 @@ func loaded(t *testing.T, faults string, change ...func(*simulator.Config)) fixt
 	return f
 }
 
+// asker asks the siem API of contoso, with a token that it got before there were faults.
+type asker struct {
+	fixture
+	token string
+}
+
+func asking(f fixture) asker {
+	f.t.Helper()
+
+	return asker{f, "Bearer " + f.access(simulator.SIEM, contoso)}
+}
+
+// with asks once the faults are set.
+func (a asker) with(faults string, headers ...string) answer {
+	a.t.Helper()
+
+	if err := a.SetFaults(faults); err != nil {
+		a.t.Fatal(err)
+	}
+
+	headers = append(headers, "Authorization", a.token)
+
+	return do(a.t, "GET", a.APIURL(simulator.SIEM)+"/api/alerts", "", headers...)
+}
+
 func TestFaultsOfStatus(t *testing.T) {
-	f := loaded(t, "")
-	token := "Bearer " + f.access(simulator.SIEM, contoso)
+	f := asking(loaded(t, ""))
 
-	get := func(faults string) answer {
-		t.Helper()
-
-		if err := f.SetFaults(faults); err != nil {
-			t.Fatal(err)
+	for i, test := range []struct {
+		faults     string
+		status     int
+		retryAfter string
+		header     string // a name and a part of its value
+		body       string // its beginning
+		wait       time.Duration
+	}{
+		{"429:wait=7s", 429, "7", "", "{", 0},
+		{"429:after=date;wait=7s", 429, "Sun, 01 Mar 2026 12:00:08 GMT", "", "", 0}, // it comes too early
+		{"429:after=none", 429, "", "", "", 7 * time.Second},
+		{"503", 503, "", "Content-Type: text/html; charset=utf-8", "<html>", 0},
+		{"401", 401, "", "", `{"Message":"Authorization has been denied for this request."}`, 0},
+		{"413", 413, "", "", "", 0},
+		{"redirect:kind=307", 307, "", "Location: attacker", "", 0},
+		{"", 200, "", "", "", 0},
+	} {
+		a := f.with(test.faults)
+		if a.status != test.status || a.header.Get("Retry-After") != test.retryAfter {
+			t.Errorf("%q: %d %v", test.faults, a.status, a.header)
 		}
 
-		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token)
-	}
-	if a := get("429:wait=7s"); a.status != 429 || a.header.Get("Retry-After") != "7" ||
-		!strings.HasPrefix(a.body, "{") {
-		t.Errorf("429: %d %v %s", a.status, a.header, a.body)
-	}
+		name, value, _ := strings.Cut(test.header, ": ")
+		if !strings.Contains(a.header.Get(name), value) || !strings.Contains(a.body, test.body) {
+			t.Errorf("%q: %v %s", test.faults, a.header, a.body)
+		}
 
-	if a := get("429:after=date;wait=7s"); a.header.Get("Retry-After") != "Sun, 01 Mar 2026 12:00:08 GMT" {
-		t.Errorf("429 with a date: %v", a.header)
-	}
+		if early := f.Requests().Early[simulator.SIEM]; i == 1 && early != 1 {
+			t.Errorf("the second came at once, early: %d", early)
+		}
 
-	if f.Requests().Early[simulator.SIEM] != 1 { // the second came at once
-		t.Errorf("early: %v", f.Requests().Early)
+		f.clock.Advance(test.wait)
 	}
 
-	if a := get("429:after=none"); a.status != 429 || a.header.Get("Retry-After") != "" {
-		t.Errorf("429 without Retry-After: %d %v", a.status, a.header)
-	}
-
-	f.clock.Advance(7 * time.Second)
-
-	a := get("503")
-	if a.status != 503 || a.header.Get("Retry-After") != "" || !strings.Contains(a.body, "<html>") ||
-		a.header.Get("Content-Type") != "text/html; charset=utf-8" {
-		t.Errorf("503: %d %v %s", a.status, a.header, a.body)
-	}
-
-	if a := get("401"); a.status != 401 || a.body != `{"Message":"Authorization has been denied for this request."}` {
-		t.Errorf("401: %d %s", a.status, a.body)
-	}
-
-	if a := get("413"); a.status != 413 {
-		t.Errorf("413: %d", a.status)
-	}
-
-	if a := get("redirect:kind=307"); a.status != 307 || !strings.Contains(a.header.Get("Location"), "attacker") {
-		t.Errorf("redirect: %d %v", a.status, a.header)
-	}
-
-	if a := get(""); a.status != 200 {
-		t.Errorf("no faults any more: %d", a.status)
-	}
-
-	if got := f.Requests(); got.Early[simulator.SIEM] != 2 || got.Faults["429"] != 3 || got.Status["siem 429"] != 3 ||
+	got := f.Requests()
+	if got.Early[simulator.SIEM] != 2 || got.Faults["429"] != 3 || got.Status["siem 429"] != 3 ||
 		got.Count["siem"] != 8 {
 		t.Errorf("counted %+v", got)
 	}
@@ -134,76 +143,50 @@ func TestFaultsOfRateScheduleAndScope(t *testing.T) {
 }
 
 func TestFaultsOfTheBody(t *testing.T) {
-	f := loaded(t, "")
-	token := "Bearer " + f.access(simulator.SIEM, contoso)
-	get := func(faults string) answer {
-		t.Helper()
+	f := asking(loaded(t, ""))
 
-		if err := f.SetFaults(faults); err != nil {
-			t.Fatal(err)
-		}
-
-		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token,
-			"Accept-Encoding", "gzip")
-	}
-
-	whole := get("")
+	whole := f.with("", "Accept-Encoding", "gzip")
 	if whole.err != nil || len(whole.rows(t)) < 50 {
 		t.Fatalf("without faults: %v", whole.err)
 	}
 
-	if a := get("refuse"); a.err == nil || a.status != 0 {
-		t.Errorf("refuse: %d %v", a.status, a.err)
-	}
-
-	for _, kind := range []string{"length", "chunked"} {
-		if a := get("cut:kind=" + kind); a.status != 200 || !errors.Is(a.err, io.ErrUnexpectedEOF) ||
-			len(a.body) != len(whole.body)/2 {
-			t.Errorf("cut %s: %d %v %d of %d bytes", kind, a.status, a.err, len(a.body), len(whole.body))
+	cut := func(share float64, err error) func(t *testing.T, a answer) bool {
+		return func(_ *testing.T, a answer) bool {
+			return a.status == 200 && errors.Is(a.err, err) && len(a.body) == int(float64(len(whole.body))*share)
 		}
 	}
-
-	if a := get("cut:kind=clean;at=0.9"); a.status != 200 || a.err != nil ||
-		len(a.body) != int(float64(len(whole.body))*0.9) {
-		t.Errorf("cut clean: %d %v %d of %d bytes", a.status, a.err, len(a.body), len(whole.body))
+	body := func(want string) func(t *testing.T, a answer) bool {
+		return func(_ *testing.T, a answer) bool { return a.status == 200 && a.body == want }
 	}
 
-	a := get("reset:at=0.9")
-	if !errors.Is(a.err, syscall.ECONNRESET) && !errors.Is(a.err, io.ErrUnexpectedEOF) &&
-		!errors.Is(a.err, io.EOF) {
-		t.Errorf("reset: %d %v", a.status, a.err)
-	}
-
-	if a := get("junk"); a.status != 200 || !strings.HasPrefix(a.body, "<!DOCTYPE html>") {
-		t.Errorf("junk: %d %.50s", a.status, a.body)
-	}
-
-	if a := get("junk:kind=list"); a.status != 200 || a.body != `{"value":[]}` {
-		t.Errorf("a list of the wrong form: %d %.50s", a.status, a.body)
-	}
-
-	if a := get("junk:kind=empty"); a.status != 200 || a.body != "" {
-		t.Errorf("empty junk: %d %.50s", a.status, a.body)
-	}
-
-	if a := get("gzip"); a.header.Get("Content-Encoding") != "gzip" {
-		t.Errorf("gzip: %v", a.header)
-	} else if r, err := gzip.NewReader(strings.NewReader(a.body)); err != nil {
-		t.Errorf("gzip: %v", err)
-	} else if b, err := io.ReadAll(r); err != nil || len(b) != len(whole.body) {
-		t.Errorf("gzip: %v, %d of %d bytes", err, len(b), len(whole.body))
-	}
-
-	if a := get("gzip,cut"); a.header.Get("Content-Encoding") != "gzip" || a.err == nil {
-		t.Errorf("gzip, cut: %v %v", a.header, a.err)
-	}
-
-	if a := get("huge:size=1M"); len(a.body) != len(whole.body)+1_000_000 || len(a.rows(t)) != len(whole.rows(t)) {
-		t.Errorf("huge: %d bytes", len(a.body))
-	}
-
-	if a := get("dup"); len(a.rows(t)) <= len(whole.rows(t)) {
-		t.Errorf("dup: %d rows of %d", len(a.rows(t)), len(whole.rows(t)))
+	for faults, ok := range map[string]func(t *testing.T, a answer) bool{
+		"refuse":                func(_ *testing.T, a answer) bool { return a.err != nil && a.status == 0 },
+		"cut:kind=length":       cut(0.5, io.ErrUnexpectedEOF),
+		"cut:kind=chunked":      cut(0.5, io.ErrUnexpectedEOF),
+		"cut:kind=clean;at=0.9": cut(0.9, nil),
+		"reset:at=0.9": func(_ *testing.T, a answer) bool {
+			return errors.Is(a.err, syscall.ECONNRESET) || errors.Is(a.err, io.ErrUnexpectedEOF) || errors.Is(a.err, io.EOF)
+		},
+		"junk": func(_ *testing.T, a answer) bool {
+			return a.status == 200 && strings.HasPrefix(a.body, "<!DOCTYPE html>")
+		},
+		"junk:kind=list":  body(`{"value":[]}`),
+		"junk:kind=empty": body(""),
+		"gzip":            func(t *testing.T, a answer) bool { return len(unzipped(t, a)) == len(whole.body) },
+		"gzip,cut": func(_ *testing.T, a answer) bool {
+			return a.header.Get("Content-Encoding") == "gzip" && a.err != nil
+		},
+		"huge:size=1M": func(t *testing.T, a answer) bool {
+			return len(a.body) == len(whole.body)+1_000_000 && len(a.rows(t)) == len(whole.rows(t))
+		},
+		"dup": func(t *testing.T, a answer) bool { return len(a.rows(t)) > len(whole.rows(t)) },
+	} {
+		t.Run(faults, func(t *testing.T) {
+			if a := f.with(faults, "Accept-Encoding", "gzip"); !ok(t, a) {
+				t.Errorf("%d %v, %v, %d of %d bytes: %.50q",
+					a.status, a.header, a.err, len(a.body), len(whole.body), a.body)
+			}
+		})
 	}
 
 	l := f.Ledger(contoso, simulator.SIEM)
@@ -218,76 +201,100 @@ func TestFaultsOfTheBody(t *testing.T) {
 	}
 }
 
+// unzipped returns the body of an answer in gzip.
+func unzipped(t *testing.T, a answer) []byte {
+	t.Helper()
+
+	if a.header.Get("Content-Encoding") != "gzip" {
+		t.Fatalf("it is not in gzip: %v", a.header)
+	}
+
+	r, err := gzip.NewReader(strings.NewReader(a.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return b
+}
+
+// sleeper counts how long the simulator waits.
+type sleeper struct {
+	mu    sync.Mutex
+	slept time.Duration
+}
+
+func (s *sleeper) sleep(_ context.Context, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.slept += d
+}
+
+// since returns how long it has waited since it was asked last.
+func (s *sleeper) since() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	d := s.slept
+	s.slept = 0
+
+	return d
+}
+
 func TestSlowFaults(t *testing.T) {
-	var (
-		mu    sync.Mutex
-		slept time.Duration
-	)
+	var s sleeper
 
-	f := loaded(t, "", func(c *simulator.Config) {
-		c.Sleep = func(_ context.Context, d time.Duration) {
-			mu.Lock()
-			defer mu.Unlock()
+	f := asking(loaded(t, "", func(c *simulator.Config) { c.Sleep = s.sleep }))
+	s.since()
 
-			slept += d
-		}
-	})
-	token := "Bearer " + f.access(simulator.SIEM, contoso)
-	get := func(faults string) answer {
-		t.Helper()
-
-		if err := f.SetFaults(faults); err != nil {
-			t.Fatal(err)
-		}
-
-		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token)
+	a := f.with("latency:by=3s")
+	if waited := s.since(); a.status != 200 || waited != 3*time.Second {
+		t.Errorf("latency: %d, waited %v", a.status, waited)
 	}
 
-	waited := func() time.Duration {
-		mu.Lock()
-		defer mu.Unlock()
-
-		return slept
+	a = f.with("drip:rate=50000")
+	if waited := s.since(); a.err != nil || waited < time.Duration(len(a.body)/50000)*time.Second {
+		t.Errorf("drip: %v, waited %v for %d bytes", a.err, waited, len(a.body))
 	}
-	if a := get("latency:by=3s"); a.status != 200 || waited() != 3*time.Second {
-		t.Errorf("latency: %d, waited %v", a.status, waited())
-	}
+}
 
-	before := waited()
-	if a := get("drip:rate=50000"); a.err != nil || waited()-before < time.Duration(len(a.body)/50000)*time.Second {
-		t.Errorf("drip: %v, waited %v for %d bytes", a.err, waited()-before, len(a.body))
-	}
-
+func TestAStalledAnswerEndsHalfWay(t *testing.T) {
+	f := asking(loaded(t, "", func(c *simulator.Config) { c.Sleep = new(sleeper).sleep }))
 	if err := f.SetFaults("stall:at=0.5"); err != nil {
 		t.Fatal(err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 
 	req, err := http.NewRequestWithContext(ctx, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	req.Header.Set("Authorization", token)
+	req.Header.Set("Authorization", f.token)
 
 	res, err := plain.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer res.Body.Close()
 
 	half := res.ContentLength / 2
 	if _, err := io.CopyN(io.Discard, res.Body, half); err != nil {
-		t.Errorf("stall: the first half did not come: %v", err)
+		t.Errorf("the first half did not come: %v", err)
 	}
 
 	cancel()
 
 	if _, err := res.Body.Read(make([]byte, 1)); err == nil {
-		t.Error("stall: there was more")
+		t.Error("there was more")
 	}
-
-	_ = res.Body.Close()
 }
 
 func TestFaultsOfSigningIn(t *testing.T) {
@@ -300,10 +307,11 @@ func TestFaultsOfSigningIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	set("login503:wait=3s;after=seconds")
 
-	if a := f.token(path, appV1); a.status != 503 || a.header.Get("Retry-After") != "3" ||
-		!strings.Contains(a.body, "<html>") {
+	a := f.token(path, appV1)
+	if a.status != 503 || a.header.Get("Retry-After") != "3" || !strings.Contains(a.body, "<html>") {
 		t.Errorf("login503: %d %v", a.status, a.header)
 	}
 
@@ -324,34 +332,35 @@ func TestFaultsOfSigningIn(t *testing.T) {
 	if _, code := f.redeem(seedRT); code != 70000 {
 		t.Errorf("aadsts: %d", code)
 	}
+}
 
-	f.SetRotation(simulator.Kill)
-	set("cut:api=login;at=0.2;count=1")
+// TestARedemptionCountsWhenItsAnswerIsLost: and it does not if it was never received.
+func TestARedemptionCountsWhenItsAnswerIsLost(t *testing.T) {
+	for faults, want := range map[string]int{
+		"cut:api=login;at=0.2;count=1": 50173,
+		"refuse:api=login;count=1":     0,
+	} {
+		t.Run(faults, func(t *testing.T) {
+			f := start(t)
+			f.SetRotation(simulator.Kill)
 
-	if a := f.token(path, refreshV1); a.err == nil {
-		t.Error("cut: the answer was whole")
+			if err := f.SetFaults(faults); err != nil {
+				t.Fatal(err)
+			}
+
+			if a := f.token(contoso+"/oauth2/token", refreshV1); a.err == nil {
+				t.Error("there was a whole answer")
+			}
+
+			if _, code := f.redeem(seedRT); code != want {
+				t.Errorf("redeemed again: %d, want %d", code, want)
+			}
+		})
 	}
+}
 
-	if _, code := f.redeem(seedRT); code != 50173 { // the redemption counted all the same
-		t.Errorf("after an answer that was cut: %d", code)
-	}
-
-	f = start(t)
-	if err := f.SetFaults("refuse:api=login;count=1"); err != nil {
-		t.Fatal(err)
-	}
-
-	f.SetRotation(simulator.Kill)
-
-	if a := f.token(path, refreshV1); a.err == nil {
-		t.Error("refuse: there was an answer")
-	}
-
-	if _, code := f.redeem(seedRT); code != 0 { // it was not looked at
-		t.Errorf("after a refused connection: %d", code)
-	}
-
-	f = start(t, func(c *simulator.Config) { c.Faults = "die:by=10s" })
+func TestAccessTokensDieWhenTheirTimeIsUp(t *testing.T) {
+	f := start(t, func(c *simulator.Config) { c.Faults = "die:by=10s" })
 	token := "Bearer " + f.access(simulator.SIEM, contoso)
 	f.clock.Advance(9 * time.Second)
 
