@@ -12,7 +12,7 @@ import (
 type alarm struct {
 	mu    sync.Mutex
 	timer *time.Timer // calls ring
-	next  func()      // goes on with the unit; nil while it does not rest
+	next  func()      // goes on with the unit; nil while the unit does not rest
 	rung  bool        // wake was called, and woken was not since
 }
 
@@ -37,7 +37,7 @@ func (a *alarm) rest(d time.Duration, next func()) {
 }
 
 // ring is called when the timer ends. A timer that was stopped just then may end a later
-// rest early: who rests looks whether something is due.
+// rest early. That does no harm: after a rest a unit looks whether something is due.
 func (a *alarm) ring() {
 	a.mu.Lock()
 	next := a.next
@@ -49,7 +49,7 @@ func (a *alarm) ring() {
 	}
 }
 
-// wake ends the rest under way, or else the next one.
+// wake ends the present rest, or the next one if the unit does not rest now.
 func (a *alarm) wake() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,7 +64,7 @@ func (a *alarm) wake() {
 	}
 }
 
-// woken reports, once, whether wake was called.
+// woken reports whether wake was called since the last call of woken.
 func (a *alarm) woken() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

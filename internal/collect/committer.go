@@ -11,7 +11,7 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Timing of commits. What was delivered since the last one is repeated after a kill;
+// Timing of commits. What was delivered since the last commit is repeated after a kill;
 // docs/contract.md allows five seconds of that.
 const (
 	commitPause = time.Second
@@ -36,7 +36,7 @@ func (in *Input) committer(ctx context.Context) {
 		}
 
 		wait := commitPause
-		if err := in.save(ctx); err != nil && ctx.Err() == nil {
+		if err := in.commitDelivered(ctx); err != nil && ctx.Err() == nil {
 			wait = retryPause
 
 			in.wakeCommitter()
@@ -48,14 +48,14 @@ func (in *Input) committer(ctx context.Context) {
 	}
 }
 
-// save commits, in one transaction, what was delivered of every unit.
-func (in *Input) save(ctx context.Context) error {
+// commitDelivered commits, in one transaction, what was delivered of every unit.
+func (in *Input) commitDelivered(ctx context.Context) error {
 	in.commit.Lock()
 	defer in.commit.Unlock()
 
 	var (
-		commits []store.Commit
-		after   []func()
+		commits   []store.Commit
+		committed []func() // what is to be called after each
 	)
 
 	for _, u := range in.all() {
@@ -63,38 +63,28 @@ func (in *Input) save(ctx context.Context) error {
 			continue
 		}
 
-		if c, committed, ok := u.due(); ok {
-			commits, after = append(commits, c), append(after, committed)
+		if c, done, ok := u.due(); ok {
+			commits = append(commits, c)
+			committed = append(committed, done)
 		}
 	}
 
 	if len(commits) > 0 {
 		err := in.cfg.Store.Commit(ctx, commits)
 		if keys, ok := fenced(err); ok { // all others are committed
-			after = withoutUnits(after, commits, keys)
+			committed = withoutUnits(committed, commits, keys)
 			err = nil
 		}
 
+		in.noteCommit(ctx, err)
+
 		if err != nil {
-			in.storeFailed(ctx, err)
-
-			if ctx.Err() == nil && in.storeFault.due(in.cfg.Now()) {
-				in.log.Error(fmt.Sprintf("progress cannot be written to the store; polling goes on, "+
-					"and if the process ends meanwhile alerts are repeated: %v", err))
-			}
-
 			return err
-		}
-
-		in.storeWorks()
-
-		if in.storeFault.over() {
-			in.log.Info("progress can be written to the store again")
 		}
 	}
 
-	for _, committed := range after {
-		committed()
+	for _, done := range committed {
+		done()
 	}
 
 	in.reportRetired(ctx)
@@ -103,13 +93,33 @@ func (in *Input) save(ctx context.Context) error {
 	return nil
 }
 
-// withoutUnits returns what follows the commits of all units but some.
-func withoutUnits(after []func(), commits []store.Commit, but []alert.UnitKey) []func() {
+// noteCommit notes and logs whether a commit has succeeded. Input.commit must be held.
+func (in *Input) noteCommit(ctx context.Context, err error) {
+	if err == nil {
+		in.storeWorks()
+
+		if in.storeFault.over() {
+			in.log.Info("progress can be written to the store again")
+		}
+
+		return
+	}
+
+	in.storeFailed(ctx, err)
+
+	if ctx.Err() == nil && in.storeFault.due(in.cfg.Now()) {
+		in.log.Error(fmt.Sprintf("progress cannot be written to the store; polling goes on, "+
+			"and if the process ends meanwhile alerts are repeated: %v", err))
+	}
+}
+
+// withoutUnits returns the functions for all commits but those of some units.
+func withoutUnits(committed []func(), commits []store.Commit, without []alert.UnitKey) []func() {
 	var left []func()
 
 	for i, c := range commits {
-		if !slices.Contains(but, c.Key) {
-			left = append(left, after[i])
+		if !slices.Contains(without, c.Key) {
+			left = append(left, committed[i])
 		}
 	}
 

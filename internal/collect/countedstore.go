@@ -9,16 +9,16 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// countedStore is a store whose failed calls are counted. A call that fails because its
-// context has ended does not count.
+// countedStore wraps a store, and counts the calls that fail. A call that fails because
+// its context has ended does not count.
 type countedStore struct {
 	store  Store
 	failed *atomic.Uint64
-	lease  Lease // is told of units that another node has; nil for nobody
+	lease  Lease // is told of units that another node has; may be nil
 }
 
-// note counts an error, and returns it. A write that was refused since another node has
-// the unit is no failure of the store.
+// note counts an error, and returns it. If a write was refused since another node has the
+// unit, that is no failure of the store, and is passed on to the lease instead.
 func (s countedStore) note(ctx context.Context, err error) error {
 	if keys, ok := fenced(err); ok && s.lease != nil {
 		s.lease.Lost(keys)

@@ -2,7 +2,7 @@
 // Fluent Bit, each version once.
 //
 // The way of an alert: a poller decides when to poll and from which time on; a
-// defender.Reader returns raw rows; a sink drops what was emitted before, encodes the
+// defender.Reader passes on raw rows; a sink drops what was emitted before, encodes the
 // rest and queues it in the outbox of package delivery; when the alert is delivered,
 // the committer writes that to the store, together with how far the unit has come
 // (package progress). Nothing is committed before it was delivered, so an end of the

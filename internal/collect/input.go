@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +27,9 @@ type Store interface {
 	Load(ctx context.Context, key alert.UnitKey) (cp store.Checkpoint, seen []store.Seen, ok bool, err error)
 	// Commit writes the progress of several units in one transaction.
 	Commit(ctx context.Context, commits []store.Commit) error
-	// PendingRewind returns which of these units an operator wants to have emitted
-	// again, and from when on. ApplyRewind does it and returns the checkpoint to go on
-	// from; ok is false if there was nothing to do.
+	// PendingRewind returns the units, of those given, whose alerts an operator wants
+	// again, and from when on. ApplyRewind takes a unit back and returns the checkpoint
+	// to go on from; ok is false if there was nothing to do.
 	PendingRewind(ctx context.Context, keys ...alert.UnitKey) (map[alert.UnitKey]tick.Tick, error)
 	ApplyRewind(ctx context.Context, key alert.UnitKey) (cp store.Checkpoint, ok bool, err error)
 	// PutDeferred keeps deferred work, and returns the id by which DeferredEvents returns
@@ -55,21 +53,21 @@ type Config struct {
 	BufferLimit    int
 	MaxConcurrency int           // 0: it follows from the number of units, see newPlaces
 	Mode           delivery.Mode // the zero value is Sure
-	// Lease says when units may be polled and delivered; nil: always, since no other
+	// Lease says when units may be polled and delivered; nil means always, since no other
 	// machine uses the store.
 	Lease Lease
 	// Seen bounds the seen-sets; nil for the budget of the process.
 	Seen *progress.Budget
-	// Upkeep, if not nil, is called every few seconds, and once more when the input ends:
-	// for what else is to be done now and then.
+	// Upkeep, if not nil, is called every few seconds, and once more when the input ends.
+	// It is for other regular work of the caller.
 	Upkeep func(ctx context.Context, ending bool)
 }
 
-// Input is one [INPUT] section at work: its units, the outbox they share, and what writes
-// progress to the store. The zero value is not usable.
+// Input is one [INPUT] section at work: its units, the outbox that they share, and the
+// goroutines that write progress and status to the store. NewInput makes one.
 type Input struct {
 	cfg      Config
-	name     string // of this run, see store.Freshen
+	name     string // of this run: see store.Freshen
 	log      *slog.Logger
 	outbox   *delivery.Outbox
 	Delivery *delivery.Sender // for the collect callback's thread
@@ -89,19 +87,20 @@ type Input struct {
 	workers *workers // nil before Start
 
 	commit     sync.Mutex // one commit, or one rewind, at a time
-	storeFault notice     // guarded by commit
+	storeFault faultLog   // guarded by commit
 	storeFails atomic.Pointer[storeFailure]
 
-	notice  atomic.Pointer[health.Trouble] // see SetNotice
-	greeter greeter
+	notice     atomic.Pointer[health.Trouble] // see SetNotice
+	firstPolls firstPolls
 
 	storeErrors atomic.Uint64 // calls of the store that failed
 
-	blocked     notice    // of the reporter, as is blockedLast
-	blockedLast time.Time // when Fluent Bit last took nothing
+	// Only the reporter uses these.
+	blocked     faultLog
+	blockedLast time.Time // when Fluent Bit was last blocked
 }
 
-// NewInput returns an input that does nothing before Start.
+// NewInput returns an input. It does nothing before Start.
 func NewInput(cfg Config) *Input {
 	cfg.Seen = cmp.Or(cfg.Seen, progress.Process)
 	in := &Input{
@@ -112,7 +111,7 @@ func NewInput(cfg Config) *Input {
 		places:  newPlaces(cfg.MaxConcurrency),
 		changed: make(chan struct{}, 1),
 	}
-	in.greeter = greeter{log: cfg.Log, now: cfg.Now}
+	in.firstPolls = firstPolls{log: cfg.Log, now: cfg.Now}
 	in.cfg.Store = countedStore{cfg.Store, &in.storeErrors, cfg.Lease}
 	in.Delivery = delivery.NewSender(in.outbox, cfg.Mode, cfg.Now)
 
@@ -123,10 +122,10 @@ func NewInput(cfg Config) *Input {
 	return in
 }
 
-// firstPolls is within how long every unit is polled for the first time after a start.
-const firstPolls = 10 * time.Second
+// firstPollsWithin is the time after a start within which every unit is polled once.
+const firstPollsWithin = 10 * time.Second
 
-// Start begins to poll: all units within firstPolls, and then each at its turn.
+// Start begins to poll: all units within firstPollsWithin, and then each at its turn.
 func (in *Input) Start() {
 	in.began = in.cfg.Now()
 	in.ctx, in.cancel = context.WithCancel(context.Background())
@@ -134,7 +133,7 @@ func (in *Input) Start() {
 
 	units := in.all()
 	for k, u := range units {
-		u.start(inStep(min(u.cfg.PollInterval, firstPolls) * time.Duration(k) / time.Duration(len(units))))
+		u.start(inStep(min(u.cfg.PollInterval, firstPollsWithin) * time.Duration(k) / time.Duration(len(units))))
 	}
 
 	in.run(in.ctx, in.log, in.committer)
@@ -149,7 +148,7 @@ func (in *Input) Stop(ctx context.Context) error {
 		return nil
 	}
 
-	in.cancel() // first: whoever waits at the outbox is to see that it is the end, not a fault
+	in.cancel() // before Close: who waits for the outbox then sees that this is no fault
 	in.outbox.Close()
 
 	for _, u := range in.all() {
@@ -181,7 +180,7 @@ func (in *Input) finish(ctx context.Context) error {
 
 	// What was delivered is committed first: a goroutine that does not end in time must
 	// not use up the time for it.
-	err := errors.Join(in.save(ctx), in.report(ctx))
+	err := errors.Join(in.commitDelivered(ctx), in.report(ctx))
 	done := make(chan struct{})
 
 	go func() {
@@ -197,7 +196,7 @@ func (in *Input) finish(ctx context.Context) error {
 	select {
 	case <-done:
 		in.park()
-		err = errors.Join(in.save(ctx), in.report(ctx)) // with the last steps of the others
+		err = errors.Join(in.commitDelivered(ctx), in.report(ctx)) // with the last steps of the others
 	case <-ctx.Done():
 	}
 
@@ -206,8 +205,8 @@ func (in *Input) finish(ctx context.Context) error {
 	return err
 }
 
-// Ended returns a channel that is closed when, after Stop, the last of the input's
-// goroutines has ended; they use the store until then.
+// Ended is called after Stop. It returns a channel that is closed when the last of the
+// input's goroutines has ended. They may use the store until then.
 func (in *Input) Ended() <-chan struct{} {
 	ended := make(chan struct{})
 
@@ -229,7 +228,7 @@ func (in *Input) run(ctx context.Context, log *slog.Logger, work func(context.Co
 func (in *Input) keepRunning(ctx context.Context, log *slog.Logger, work func(context.Context)) {
 	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, longestPause) {
 		began := in.cfg.Now()
-		if contained(ctx, log, work) {
+		if endsWithoutPanic(ctx, log, work) {
 			return
 		}
 
@@ -241,18 +240,4 @@ func (in *Input) keepRunning(ctx context.Context, log *slog.Logger, work func(co
 			return
 		}
 	}
-}
-
-// contained runs work, and reports whether it ended by itself rather than by a panic.
-func contained(ctx context.Context, log *slog.Logger, work func(context.Context)) (ok bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.Error(fmt.Sprintf("a fault in the plugin, please report it; it starts again by itself: %v", p))
-			log.Debug(string(debug.Stack()))
-		}
-	}()
-
-	work(ctx)
-
-	return true
 }

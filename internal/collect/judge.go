@@ -20,7 +20,7 @@ func (p *poller) judge(ctx context.Context, started time.Time, err error) time.T
 	case postponed:
 		return p.pollPostponed(ctx, v)
 	case fine:
-		p.pollEnded(ctx, v)
+		p.pollEnded(ctx)
 		return p.nextTurn(started, p.interval())
 	}
 
@@ -28,8 +28,8 @@ func (p *poller) judge(ctx context.Context, started time.Time, err error) time.T
 }
 
 // pollPostponed notes a poll that ended because the call budget is used up. That is
-// logged once until a poll reads to its end. A unit that does not work yet shows it: the
-// failure before it is over.
+// logged once until a poll reads to its end. A unit that was failing shows this instead
+// of its last failure, which is over.
 func (p *poller) pollPostponed(ctx context.Context, v verdict) time.Time {
 	p.log.Log(ctx, p.overBudget.level(p.now(), slog.LevelInfo), fmt.Sprintf(
 		"there is more to read than the call budget of the API allows at a time; goes on in %v",
@@ -51,10 +51,11 @@ var budgetUsedUp = health.Trouble{
 	Remedy:  "nothing, reading goes on by itself; if it lasts, narrow `filter` or poll less often",
 }
 
-// pollEnded notes a poll that was read to its end.
-func (p *poller) pollEnded(ctx context.Context, v verdict) {
+// endedVerdict returns the verdict on a poll that was read to its end. Its cause is empty
+// unless something is wrong all the same.
+func (p *poller) endedVerdict() verdict {
 	if foreign := p.status.foreignTenant(); foreign != "" {
-		v = verdict{
+		return verdict{
 			kind:  fine,
 			cause: "foreign",
 			trouble: health.Trouble{
@@ -63,15 +64,26 @@ func (p *poller) pollEnded(ctx context.Context, v verdict) {
 				Remedy:  "check tenant_id and whose account signed in",
 			},
 		}
-	} else if unread, found := p.unread(); found {
-		v = unread
-	} else if trouble := p.cfg.relationship().Trouble; trouble.Reason != "" {
-		v = verdict{
+	}
+
+	if unread, found := p.unreadVerdict(); found {
+		return unread
+	}
+
+	if trouble := p.cfg.relationship().Trouble; trouble.Reason != "" {
+		return verdict{
 			kind:    fine,
 			cause:   "relationship " + string(trouble.Reason),
 			trouble: trouble,
 		}
 	}
+
+	return verdict{kind: fine}
+}
+
+// pollEnded notes a poll that was read to its end.
+func (p *poller) pollEnded(ctx context.Context) {
+	v := p.endedVerdict()
 
 	slow := p.status.wasSlow()
 	if p.verdict.kind != fine || slow {
@@ -83,9 +95,9 @@ func (p *poller) pollEnded(ctx context.Context, v verdict) {
 		state = health.Failing
 	}
 
-	if !p.greeted {
-		p.greeted = true
-		p.in.greeter.polled(ctx, p.Unit, p.alerts)
+	if !p.firstPollLogged {
+		p.firstPollLogged = true
+		p.in.firstPolls.polled(ctx, p.Unit, p.alerts)
 	}
 
 	now := p.now()
@@ -105,7 +117,7 @@ func (p *poller) pollEnded(ctx context.Context, v verdict) {
 
 // pollFailed notes a poll that failed.
 func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
-	p.status.wasSlow() // this poll has ended too
+	p.status.wasSlow() // the next poll may be found slow anew
 
 	if p.movedFurther {
 		p.failures = 0 // a poll that moved on starts the back-off anew
@@ -134,24 +146,10 @@ func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
 	})
 	p.emitHealth(ctx, changed || !p.health.emitted)
 
-	due := now.Add(p.pause(v))
+	due := now.Add(p.pauseAfter(v))
 	if until := p.cfg.Limiter.Until(); until.After(due) {
 		due = until
 	}
 
 	return due
-}
-
-// broken shows a unit whose poller had a panic as failing.
-func (p *poller) broken() {
-	p.verdict = verdict{
-		kind: transient,
-		trouble: health.Trouble{
-			Reason:  advice.Internal,
-			Message: "a fault in the plugin",
-			Remedy:  reportIt,
-		},
-	}
-	p.cfg.Counters.Failed(p.verdict.trouble.Reason)
-	p.status.fail(p.verdict.trouble, p.now(), func(s *store.Status) { s.Errors++ })
 }

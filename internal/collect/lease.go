@@ -15,22 +15,23 @@ import (
 type Lease interface {
 	// Trusted reports whether this process certainly has its units at this moment.
 	Trusted() bool
-	// Lost is told of units for which the store refused a write, as another node has
-	// them. It calls Abandon.
+	// Lost is called with the units for which the store refused a write, since another
+	// node has them. It calls Input.Abandon for those that this node had not given up.
 	Lost(keys []alert.UnitKey)
 }
 
 // trustCheck is how long a unit rests before it looks again whether the lease is trusted.
 const trustCheck = 500 * time.Millisecond
 
-// errUntrusted ends a poll while the lease is not trusted. It goes on from where it was.
+// errUntrusted ends a poll because the lease is not trusted. When it is trusted again,
+// the poll goes on from where it was.
 var errUntrusted = errors.New("the lease of this node has ended")
 
 // trusted reports whether the input may poll and deliver.
 func (in *Input) trusted() bool { return in.cfg.Lease == nil || in.cfg.Lease.Trusted() }
 
-// fenced returns the units for which the store refused a write, as another node has them;
-// ok is false if it did not.
+// fenced returns the units for which the store refused a write, since another node has
+// them; ok is false if err is not such a refusal.
 func fenced(err error) (keys []alert.UnitKey, ok bool) {
 	var f *store.FencedError
 	if !errors.As(err, &f) {
@@ -40,13 +41,13 @@ func fenced(err error) (keys []alert.UnitKey, ok bool) {
 	return f.Units, true
 }
 
-// mostHandOver is how long a hand-over waits for the end of a poll. Then the poll is
-// broken off: whoever takes the unit over goes on from what was read to the end.
-const mostHandOver = 30 * time.Second
+// longestHandOver is how long a hand-over waits for the end of a poll. Then the poll is
+// cancelled: the node that claims the unit goes on from what was read to the end.
+const longestHandOver = 30 * time.Second
 
-// HandOver ends the polling of a unit as soon as no poll is under way. What it has queued
-// is delivered and committed; then gone is called. It reports whether there is such a
-// unit.
+// HandOver ends the polling of a unit as soon as no poll is under way. What the unit has
+// queued is delivered and committed; then gone is called. HandOver reports whether there
+// is such a unit.
 func (in *Input) HandOver(key alert.UnitKey, gone func()) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -63,9 +64,9 @@ func (in *Input) HandOver(key alert.UnitKey, gone func()) bool {
 	return false
 }
 
-// Abandon gives up units that another node polls now. When it returns nothing of them is
-// delivered or committed any more. gone is called for each of them when all that worked
-// on it has ended; a key without a unit is left out, and returned.
+// Abandon gives up units that another node polls now. When it has returned, nothing of
+// them is delivered or committed. gone is called for each unit when all work on it has
+// ended. It is not called for a key without a unit; these keys are returned.
 func (in *Input) Abandon(keys []alert.UnitKey, gone func(alert.UnitKey)) (unknown []alert.UnitKey) {
 	in.mu.Lock()
 
@@ -113,7 +114,7 @@ type leaving struct {
 	cancel context.CancelFunc // ends the unit after it; nil while the unit is to go on
 }
 
-// begin reports whether a poll may begin. Then done is to be called.
+// begin reports whether a poll may begin. If so, the caller calls done when it has ended.
 func (l *leaving) begin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +124,7 @@ func (l *leaving) begin() bool {
 	return l.polls
 }
 
-// done says that the poll has ended.
+// done is called when the poll has ended.
 func (l *leaving) done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +136,7 @@ func (l *leaving) done() {
 	}
 }
 
-// end lets the unit end after the poll that is under way, within mostHandOver.
+// end ends the unit as soon as no poll is under way, within longestHandOver.
 func (l *leaving) end(cancel context.CancelFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -143,7 +144,7 @@ func (l *leaving) end(cancel context.CancelFunc) {
 	l.cancel = cancel
 
 	if l.polls {
-		time.AfterFunc(mostHandOver, cancel)
+		time.AfterFunc(longestHandOver, cancel)
 	} else {
 		cancel()
 	}

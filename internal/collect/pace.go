@@ -18,13 +18,13 @@ const (
 	slowRows      = 100
 )
 
-// pace is how a poll gets on; it is guarded by board.mu.
+// pace says how a poll moves on. It is guarded by board.mu.
 type pace struct {
-	moved   time.Time // when the poll began or last moved on; zero while there is none
-	place   bool      // it has a place
-	room    bool      // it waits for room in the outbox, which is not its fault
-	slow    bool      // it was found too slow
-	changed bool      // no health record shows this yet
+	movedAt      time.Time // when the poll began or last moved on; zero between two polls
+	hasPlace     bool      // the poll has a place
+	waitsForRoom bool      // it waits for room in the outbox, which does not count as slow
+	slow         bool      // it was found too slow
+	changed      bool      // it was found too slow, and no health record shows this yet
 }
 
 // setPace changes the pace.
@@ -35,31 +35,31 @@ func (b *board) setPace(change func(*pace)) {
 	change(&b.pace)
 }
 
-// movedOn notes that the poll has come further.
+// movedOn notes that the poll has moved on.
 func (p *poller) movedOn() {
 	now := p.now()
-	p.status.setPace(func(x *pace) { x.moved = now })
+	p.status.setPace(func(x *pace) { x.movedAt = now })
 }
 
-// waitForRoom notes that the poll waits for room in the outbox, without a place; the
-// function that it returns ends that.
+// waitForRoom notes that the poll waits for room in the outbox, and gives the place back.
+// The function that it returns is called when there is room.
 func (p *poller) waitForRoom() (done func()) {
 	if p.place.ctx == nil { // between two polls there is no place to give back
 		return func() {}
 	}
 
-	p.status.setPace(func(x *pace) { x.room = true })
+	p.status.setPace(func(x *pace) { x.waitsForRoom = true })
 	takeAgain := p.place.yield()
 
 	return func() {
 		takeAgain()
 
 		now := p.now()
-		p.status.setPace(func(x *pace) { x.room, x.moved = false, now })
+		p.status.setPace(func(x *pace) { x.waitsForRoom, x.movedAt = false, now })
 	}
 }
 
-// checkPace shows and logs that a poll is too slow. It belongs to the reporter.
+// checkPace shows and logs that a poll is too slow. Only the reporter calls it.
 func (u *Unit) checkPace() {
 	trouble, slow := u.status.findSlow(u.now())
 	if slow {
@@ -67,16 +67,16 @@ func (u *Unit) checkPace() {
 	}
 }
 
-// findSlow shows a unit as failing when its poll is too slow; found reports that this is
-// news.
+// findSlow shows a unit as failing if its poll is too slow. found reports that this is so
+// for the first time in this poll.
 func (b *board) findSlow(now time.Time) (trouble health.Trouble, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
 	p, s := &b.pace, &b.shown
 
-	still := now.Sub(p.moved)
-	if p.moved.IsZero() || p.room || p.slow || still < max(slowIntervals*s.EffectiveInterval, slowAtLeast) {
+	still := now.Sub(p.movedAt)
+	if p.movedAt.IsZero() || p.waitsForRoom || p.slow || still < max(slowIntervals*s.EffectiveInterval, slowAtLeast) {
 		return health.Trouble{}, false
 	}
 
@@ -84,8 +84,8 @@ func (b *board) findSlow(now time.Time) (trouble health.Trouble, found bool) {
 	setState(s, health.Failing, now)
 	s.Trouble = health.Trouble{
 		Reason:  advice.TooSlow,
-		Message: slowMessage(p.place, still),
-		Remedy:  slowRemedy(p.place),
+		Message: slowMessage(p.hasPlace, still),
+		Remedy:  slowRemedy(p.hasPlace),
 	}
 	s.Note(now)
 
@@ -103,7 +103,7 @@ func slowMessage(place bool, still time.Duration) string {
 		"the API answers slowly, or only a little at a time", still)
 }
 
-// slowRemedy says what to do about that.
+// slowRemedy returns the remedy for a poll that is too slow.
 func slowRemedy(place bool) string {
 	if !place {
 		return "raise `max_concurrency`, and look for tenants that fail"
@@ -112,13 +112,14 @@ func slowRemedy(place bool) string {
 	return "check the network, `proxy` and what answers for `api_url`; polls of other tenants are not held up"
 }
 
-// paceChanged reports, once, that a poll became too slow.
+// paceChanged reports whether the poll was found too slow since the last call.
 func (b *board) paceChanged() (changed bool) {
 	b.setPace(func(p *pace) { changed, p.changed = p.changed, false })
 	return changed
 }
 
-// wasSlow reports, once, whether the poll that has ended now was found too slow.
+// wasSlow reports whether the poll that has just ended was found too slow, and forgets
+// it.
 func (b *board) wasSlow() (slow bool) {
 	b.setPace(func(p *pace) {
 		slow = p.slow

@@ -1,21 +1,29 @@
 package collect
 
-import "fluent-bit-defender/internal/store"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fluent-bit-defender/internal/pause"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+)
 
 // What is queued when the input ends in an orderly way is parked: it is put into the
-// store, in the same transaction in which progress goes past it, and delivered first when
+// store, in the same transaction that commits progress past it, and delivered first when
 // the input starts again. Otherwise it would have to be read again, and a version that
 // was replaced by a later one meanwhile would be lost.
 
 // parkedReason is what the store says of such an entry, for people.
 const parkedReason = "waiting for Fluent Bit when the input ended"
 
-// mostParked bounds how many bytes are parked, in the little time there is at an end.
-// What is beyond that is read again.
+// mostParked is how many bytes are parked at most, since an end has to be quick. What is
+// beyond that is read again.
 const mostParked = 64 << 20
 
-// parked is what of a unit was parked, or is to be. It is guarded by Input.commit. A nil
-// one is nothing, and only queuedAgain needs another.
+// parked has the batches of a unit that were parked, and those that are to be parked. It
+// is guarded by Input.commit. Nil has none; due and committed may be called on it.
 type parked struct {
 	// batches are to be parked with the next commit.
 	batches []store.Deferred
@@ -24,15 +32,13 @@ type parked struct {
 	returned []returnedEntry
 }
 
-// returnedEntry is an entry of the store that is not needed any more when event seq is
-// delivered.
+// returnedEntry is an entry of the store that can be dropped when event seq is delivered.
 type returnedEntry struct {
 	seq uint64
 	id  int64
 }
 
-// parkedWork returns what of the unit is parked, to be changed. Input.commit must be
-// held.
+// parkedWork returns u.parked, which it makes if it is nil. Input.commit must be held.
 func (u *Unit) parkedWork() *parked {
 	if u.parked == nil {
 		u.parked = new(parked)
@@ -41,12 +47,14 @@ func (u *Unit) parkedWork() *parked {
 	return u.parked
 }
 
-// queuedAgain notes that entry id of the store is in the outbox again, up to event seq.
+// queuedAgain notes that the events of entry id of the store are in the outbox again, the
+// last one as event seq.
 func (p *parked) queuedAgain(seq uint64, id int64) {
 	p.returned = append(p.returned, returnedEntry{seq, id})
 }
 
-// due returns what the next commit is to park, and the entries that are delivered.
+// due returns the batches that the next commit is to park, and the entries that it is to
+// drop, since they are delivered.
 func (p *parked) due(delivered uint64) (batches []store.Deferred, dropped []int64) {
 	if p == nil {
 		return nil, nil
@@ -63,15 +71,16 @@ func (p *parked) due(delivered uint64) (batches []store.Deferred, dropped []int6
 	return p.batches, dropped
 }
 
-// committed notes that the store has parked the batches, and dropped so many entries.
+// committed notes that the store has the batches of due, and has dropped its entries, as
+// many as dropped.
 func (p *parked) committed(dropped int) {
 	if p != nil {
 		p.batches, p.returned = nil, p.returned[dropped:]
 	}
 }
 
-// park lets go of what is queued. It is for the very end: nothing is added or delivered
-// any more.
+// park takes what is queued out of the outbox, to be parked with the next commit. It is
+// called at the very end: nothing is added or delivered any more.
 func (in *Input) park() {
 	in.commit.Lock()
 	defer in.commit.Unlock()
@@ -96,6 +105,55 @@ func (in *Input) park() {
 				NextTry: u.now(),
 			})
 			in.outbox.Release(b)
+		}
+	}
+}
+
+// returnParked puts what an earlier run parked into the outbox, before anything is read.
+// It returns false if ctx ended before.
+func (p *poller) returnParked(ctx context.Context) bool {
+	for ; len(p.toReturn) > 0; p.toReturn = p.toReturn[1:] {
+		id := p.toReturn[0].ID
+
+		events, ok := p.parkedEvents(ctx, id)
+		if !ok {
+			return false
+		}
+
+		if p.toReturn[0].Replay {
+			events = record.MarkReplays(events)
+		}
+
+		if len(events) > 0 {
+			n, err := p.in.outbox.AddBatch(ctx, p.stream, events)
+			if err != nil {
+				return false
+			}
+
+			p.queued = n
+		}
+
+		p.in.commit.Lock()
+		p.parkedWork().queuedAgain(p.queued, id)
+		p.in.commit.Unlock()
+	}
+
+	return true
+}
+
+// parkedEvents reads the events of an entry from the store, and tries again until the
+// store answers. ok is false if ctx ended before.
+func (p *poller) parkedEvents(ctx context.Context, id int64) (events []byte, ok bool) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		events, _, err := p.in.cfg.Store.DeferredEvents(ctx, p.cfg.Key, id)
+		if err == nil {
+			return events, true
+		}
+
+		p.log.Debug(fmt.Sprintf("a parked batch cannot be read from the store yet: %v", err))
+
+		if pause.For(ctx, wait) != nil {
+			return nil, false
 		}
 	}
 }

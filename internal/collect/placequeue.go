@@ -8,10 +8,10 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// placeQueue is the units that wait for a place. Three of four places go to the unit
-// that is furthest behind, so that a backlog of missing polls is worked off where it is
-// worst. Every fourth goes to the unit that has waited longest, so that nobody waits for
-// ever. The zero value is an empty queue.
+// placeQueue has the units that wait for a place. Three of four places go to the unit
+// that is furthest behind, so that the longest delays end first. Every fourth goes to the
+// unit that has waited longest, so that no unit waits for ever. The zero value is an
+// empty queue.
 type placeQueue struct {
 	byRank    rankHeap
 	byArrival list.List // of *placeWaiter
@@ -20,7 +20,7 @@ type placeQueue struct {
 
 // placeWaiter is a unit that waits for a place.
 type placeWaiter struct {
-	turn    chan struct{} // closed when it has one
+	turn    chan struct{} // closed when it has got a place
 	rank    tick.Tick
 	arrival *list.Element
 	index   int // in byRank; -1 when it is not queued any more
@@ -30,13 +30,13 @@ type placeWaiter struct {
 // polls that are due begin first.
 const rankAgain = tick.Tick(math.MaxInt64)
 
-// oldestEvery is which of the places goes to the unit that has waited longest.
+// oldestEvery says which places go to the unit that has waited longest: one in this many.
 const oldestEvery = 4
 
-// empty reports whether nobody waits.
+// empty reports whether no unit waits.
 func (q *placeQueue) empty() bool { return len(q.byRank) == 0 }
 
-// add queues a unit. The lowest rank comes first; among equals, who came first.
+// add queues a unit. The lowest rank comes first.
 func (q *placeQueue) add(rank tick.Tick) *placeWaiter {
 	w := &placeWaiter{turn: make(chan struct{}), rank: rank}
 	w.arrival = q.byArrival.PushBack(w)
@@ -57,7 +57,7 @@ func (q *placeQueue) remove(w *placeWaiter) bool {
 	return true
 }
 
-// next takes the unit out of the queue whose turn it is.
+// next removes the unit that comes first from the queue and returns it.
 func (q *placeQueue) next() *placeWaiter {
 	w := q.byRank[0]
 	if oldest := q.byArrival.Front().Value.(*placeWaiter); q.granted%oldestEvery == 0 || w.rank == rankAgain {

@@ -26,7 +26,7 @@ func TestPlacesFollowTheNumberOfUnits(t *testing.T) {
 		{1024, 1, 1024},
 	} {
 		p := newPlaces(c.fixed)
-		p.follow(c.units)
+		p.adaptTo(c.units)
 
 		if p.number != c.want {
 			t.Errorf("%d places for %d units with max_concurrency %d, want %d", p.number, c.units, c.fixed, c.want)

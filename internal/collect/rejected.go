@@ -10,12 +10,11 @@ import (
 
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/pause"
-	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 )
 
-// An event that Fluent Bit rejects is offered again after offerAgain; offersAtOnce
-// entries are in the outbox for that at a time.
+// An event that Fluent Bit rejects is offered again after offerAgain. At most
+// offersAtOnce entries are in the outbox for that at a time.
 const (
 	offerAgain   = 5 * time.Minute
 	offersAtOnce = 16
@@ -24,34 +23,35 @@ const (
 // rejectedReason is what the store says of such an entry, for people.
 const rejectedReason = "refused by Fluent Bit"
 
-// rejected are the events of a unit that Fluent Bit refuses while it accepts others. They
-// are put into the store, which lets the unit's progress go past them, and offered again
-// until they are delivered. Only when each is due is kept in memory. A goroutine does
-// this, while there are any.
+// rejected handles the events of a unit that Fluent Bit refuses while it accepts others.
+// They are put into the store, so that the unit's progress can go past them, and offered
+// again until they are delivered. Memory holds only when each is due. A goroutine does
+// this as long as there are such events.
 type rejected struct {
 	u *Unit
 
 	mu      sync.Mutex
 	fresh   []*delivery.Batch // not in the store yet
 	entries []rejectedEntry   // in the store, in the order in which they are due
-	running bool
+	running bool              // the goroutine runs
 	wake    chan struct{}
 
-	// What follows belongs to the goroutine.
-	fault     notice // there are rejected events
-	through   notice // some have been delivered at last
-	delivered int    // how many since that was logged
+	// Only the goroutine uses these.
+
+	fault     faultLog // there are rejected events
+	recovered faultLog // some were delivered at last
+	delivered int      // how many, since that was logged
 }
 
-// rejectedEntry is an entry of the store: one event, or several in stores of earlier
-// versions.
+// rejectedEntry is an entry of the store. It has one event, or several if an earlier
+// version of this program wrote it.
 type rejectedEntry struct {
 	id     int64
 	due    time.Time
-	replay bool // its events are marked when they are offered
+	replay bool // its events are marked as possible repeats when they are offered
 }
 
-// add takes an event. It is called on Fluent Bit's thread.
+// add adds an event. It is called on Fluent Bit's thread.
 func (r *rejected) add(b *delivery.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,8 +60,8 @@ func (r *rejected) add(b *delivery.Batch) {
 	r.start()
 }
 
-// continueAll goes on with what an earlier run put into the store. A time that was
-// written while the clock was ahead is not waited for.
+// continueAll goes on with the entries that an earlier run put into the store. None is
+// due later than offerAgain from now, even if the clock was ahead when it was written.
 func (r *rejected) continueAll(list []store.Deferred) {
 	if len(list) == 0 {
 		return
@@ -86,7 +86,7 @@ func (r *rejected) continueAll(list []store.Deferred) {
 	r.start()
 }
 
-// start sees to it that the goroutine runs and looks at what there is; r.mu must be held.
+// start starts the goroutine, or wakes it if it runs; r.mu must be held.
 func (r *rejected) start() {
 	if !r.running {
 		r.running, r.wake = true, make(chan struct{}, 1)
@@ -101,7 +101,7 @@ func (r *rejected) start() {
 	}
 }
 
-// idle reports whether nothing is under way.
+// idle reports whether the goroutine does not run, since there is nothing to do.
 func (r *rejected) idle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,8 +109,9 @@ func (r *rejected) idle() bool {
 	return !r.running
 }
 
-// run ends when nothing is left, and with the unit. Before that it waits for the answers
-// to what it has in the outbox: the unit's successor would offer the same again.
+// run is the goroutine. It ends when no event is left, or when the unit ends. Before that
+// it waits for the answers to its offers: otherwise the next unit with the same key would
+// offer the same events again.
 func (r *rejected) run(ctx context.Context) {
 	defer r.u.in.wakeCommitter()
 
@@ -137,7 +138,7 @@ func (r *rejected) run(ctx context.Context) {
 	}
 }
 
-// next returns how long there is nothing to do. more is false when that is for good.
+// next returns how long there is nothing to do. more is false if the goroutine ends.
 func (r *rejected) next() (wait time.Duration, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,8 +154,8 @@ func (r *rejected) next() (wait time.Duration, more bool) {
 	return max(0, r.entries[0].due.Sub(r.u.now())), true
 }
 
-// storeFresh puts the events that were rejected lately into the store. Until that has
-// worked they count as not delivered.
+// storeFresh puts the events that were rejected lately into the store. Until then they
+// count as not delivered.
 func (r *rejected) storeFresh(ctx context.Context) {
 	for {
 		b := r.firstFresh()
@@ -174,10 +175,12 @@ func (r *rejected) storeFresh(ctx context.Context) {
 			NextTry: r.u.now().Add(offerAgain),
 		}
 
-		if !r.insist(ctx, func() (err error) {
+		put := func() (err error) {
 			d.ID, err = r.u.in.cfg.Store.PutDeferred(ctx, r.u.cfg.Key, d)
 			return err
-		}) {
+		}
+
+		if !r.untilStored(ctx, put) {
 			if r.u.abandoned.Load() {
 				continue
 			}
@@ -195,7 +198,7 @@ func (r *rejected) storeFresh(ctx context.Context) {
 	}
 }
 
-// firstFresh returns the first event that is not in the store yet, nil for none.
+// firstFresh returns the first event that is not in the store yet, nil if there is none.
 func (r *rejected) firstFresh() *delivery.Batch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,7 +211,7 @@ func (r *rejected) firstFresh() *delivery.Batch {
 	return r.fresh[0]
 }
 
-// forgetFresh lets go of the first event that is not in the store yet.
+// forgetFresh removes b, the first event that was not in the store, and releases it.
 func (r *rejected) forgetFresh(b *delivery.Batch) {
 	r.mu.Lock()
 	r.fresh = r.fresh[1:]
@@ -217,8 +220,8 @@ func (r *rejected) forgetFresh(b *delivery.Batch) {
 	r.u.in.outbox.Release(b)
 }
 
-// log reports rejected events, one line in a while: a processor that fails may refuse
-// every second one.
+// log logs that there are rejected events, one line every reminder: a processor that
+// fails may refuse every second event.
 func (r *rejected) log(ctx context.Context) {
 	r.u.log.Log(ctx, r.fault.level(r.u.now(), slog.LevelError), fmt.Sprintf(
 		"Fluent Bit rejects an alert although it takes others (a processor that fails?); "+
@@ -226,9 +229,9 @@ func (r *rejected) log(ctx context.Context) {
 		offerAgain, r.u.status.get().Deferred))
 }
 
-// insist repeats a change of the store until it has worked. It reports false if ctx ended
-// before, or the unit was abandoned.
-func (r *rejected) insist(ctx context.Context, change func() error) bool {
+// untilStored repeats a change of the store until it succeeds. It returns false if ctx
+// ended before, or if the unit was abandoned.
+func (r *rejected) untilStored(ctx context.Context, change func() error) bool {
 	for {
 		err := change()
 		if err == nil {
@@ -243,187 +246,6 @@ func (r *rejected) insist(ctx context.Context, change func() error) bool {
 
 		if pause.For(ctx, retryPause) != nil {
 			return false
-		}
-	}
-}
-
-// offerDue offers the entries that are due, and waits until it is known what became of
-// them.
-func (r *rejected) offerDue(ctx context.Context) {
-	var offers []*offer
-
-	for range offersAtOnce {
-		e, ok := r.takeDue()
-		if !ok {
-			break
-		}
-
-		if o := r.offer(ctx, e); o != nil {
-			offers = append(offers, o)
-		}
-	}
-
-	for _, o := range offers {
-		left, ok := o.outcome(ctx)
-		if !ok {
-			return
-		}
-
-		r.storeOutcome(ctx, o, left)
-	}
-
-	r.logDelivered()
-}
-
-// logDelivered logs how many events have been delivered at last, one line in a while:
-// thousands may follow each other when what made Fluent Bit reject them is repaired.
-func (r *rejected) logDelivered() {
-	left := r.u.status.get().Deferred
-	if r.delivered == 0 {
-		return
-	}
-
-	if left == 0 {
-		r.through.over()
-	}
-
-	if !r.through.due(r.u.now()) {
-		return
-	}
-
-	r.u.log.Info(fmt.Sprintf("%d alerts that were deferred are delivered; still deferred: %d",
-		r.delivered, left))
-	r.delivered = 0
-}
-
-// takeDue returns the entry that is due, if there is one. It stays listed, for the next
-// time.
-func (r *rejected) takeDue() (e rejectedEntry, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	now := r.u.now()
-	if len(r.entries) == 0 || r.entries[0].due.After(now) {
-		return e, false
-	}
-
-	e = r.entries[0]
-	r.entries = append(r.entries[1:], rejectedEntry{e.id, now.Add(offerAgain), e.replay})
-
-	return e, true
-}
-
-// offer is an entry on its way through the outbox.
-type offer struct {
-	rejectedEntry
-
-	size    int
-	events  [][]byte
-	answers []<-chan bool // of the first events, one each
-}
-
-// offer puts the events of an entry into the outbox. It returns nil if the store does not
-// answer.
-func (r *rejected) offer(ctx context.Context, e rejectedEntry) *offer {
-	u := r.u
-
-	events, found, err := u.in.cfg.Store.DeferredEvents(ctx, u.cfg.Key, e.id)
-	if err != nil {
-		u.log.Debug(fmt.Sprintf("a rejected event cannot be read from the store yet: %v", err))
-		return nil
-	}
-
-	o := &offer{rejectedEntry: e}
-	if !found {
-		return o // somebody has dropped it
-	}
-
-	if e.replay {
-		events = record.MarkReplays(events)
-	}
-
-	o.size = len(events)
-
-	for len(events) > 0 {
-		event, rest, err := record.Next(events)
-		if err != nil {
-			event, rest = events, nil
-		}
-
-		o.events, events = append(o.events, event), rest
-	}
-
-	for _, event := range o.events {
-		answer, err := u.in.outbox.Offer(u.ctx, u.stream, event)
-		if err != nil {
-			break
-		}
-
-		o.answers = append(o.answers, answer)
-	}
-
-	return o
-}
-
-// outcome waits for all answers and returns the events that were not delivered; ok is
-// false if ctx ended before.
-func (o *offer) outcome(ctx context.Context) (left []byte, ok bool) {
-	for i, event := range o.events {
-		delivered := false
-
-		if i < len(o.answers) {
-			select {
-			case delivered = <-o.answers[i]:
-			case <-ctx.Done():
-				return nil, false
-			}
-		}
-
-		if !delivered {
-			left = append(left, event...)
-		}
-	}
-
-	return left, true
-}
-
-// storeOutcome commits what became of an entry of which left was not delivered.
-func (r *rejected) storeOutcome(ctx context.Context, o *offer, left []byte) {
-	u := r.u
-
-	switch {
-	case len(left) == 0:
-		if !r.insist(ctx, func() error { return u.in.cfg.Store.DropDeferred(ctx, u.cfg.Key, o.id) }) {
-			return
-		}
-
-		r.forget(o.id)
-		u.status.update(func(s *store.Status) { s.Deferred-- })
-
-		r.delivered++
-	case len(left) < o.size:
-		d := store.Deferred{
-			ID:      o.id,
-			Kind:    store.RejectedEvent,
-			Events:  left,
-			Reason:  rejectedReason,
-			NextTry: u.now().Add(offerAgain),
-			Replay:  o.replay,
-		}
-
-		r.insist(ctx, func() error { _, err := u.in.cfg.Store.PutDeferred(ctx, u.cfg.Key, d); return err })
-	}
-}
-
-// forget takes an entry off the list. It was put at the end when it was offered.
-func (r *rejected) forget(id int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	for i := len(r.entries) - 1; i >= 0; i-- {
-		if r.entries[i].id == id {
-			r.entries = slices.Delete(r.entries, i, i+1)
-			return
 		}
 	}
 }

@@ -14,13 +14,13 @@ import (
 const (
 	// reportPause is how often statuses are written.
 	reportPause = 5 * time.Second
-	// flowsFor is how long alerts have to be accepted again before that is logged: a disk
-	// that is nearly full accepts one now and then.
+	// flowsFor is how long alerts have to be accepted again before that is logged: if a
+	// disk is nearly full, one is accepted now and then.
 	flowsFor = 30 * time.Second
 )
 
-// reporter writes what has changed in the status of all units, in one transaction, and
-// looks whether an operator wants something.
+// reporter runs every few seconds. It writes the statuses of all units that have changed,
+// in one transaction, and looks whether an operator asks for a rewind.
 func (in *Input) reporter(ctx context.Context) {
 	for {
 		in.askForRewinds(ctx)
@@ -31,7 +31,7 @@ func (in *Input) reporter(ctx context.Context) {
 		}
 
 		in.logBlocked()
-		in.greeter.report()
+		in.firstPolls.report()
 
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log.Debug(fmt.Sprintf("the status cannot be written: %v", err))
@@ -46,9 +46,10 @@ func (in *Input) reporter(ctx context.Context) {
 	}
 }
 
-// report writes the status of the units that have read what the store shows of them, if
-// it has changed since it was last written. That of one is written in any case, for
-// store.Freshen, and that of units that stop: nobody vouches for these.
+// report writes the statuses that have changed since they were last written, of the units
+// that are restored. One status is written in any case, which shows that all others are
+// still true: see store.Freshen. So is that of each unit that has stopped, since Freshen
+// leaves these out.
 func (in *Input) report(ctx context.Context) error {
 	list := make(map[alert.UnitKey]store.Status)
 	marks := make(map[*Unit]uint64)
@@ -79,8 +80,8 @@ func (in *Input) report(ctx context.Context) error {
 	return nil
 }
 
-// reportRetired writes the last status of units that are let go next, unless another unit
-// with the same key takes over. It belongs to the committer.
+// reportRetired writes the last status of the units that are removed next, unless there
+// is another unit with the same key. Only the committer calls it.
 func (in *Input) reportRetired(ctx context.Context) {
 	units := in.all()
 	list := make(map[alert.UnitKey]store.Status)
@@ -106,113 +107,13 @@ func (in *Input) reportRetired(ctx context.Context) {
 	}
 }
 
-// askForRewinds passes on what `defenderctl rewind` wrote into the store.
-func (in *Input) askForRewinds(ctx context.Context) {
-	units := in.all()
-
-	keys := make([]alert.UnitKey, len(units))
-	for i, u := range units {
-		keys[i] = u.cfg.Key
-	}
-
-	pending, err := in.cfg.Store.PendingRewind(ctx, keys...)
-	if err != nil {
-		in.log.Debug(fmt.Sprintf("the store cannot be asked for rewinds: %v", err))
-	}
-
-	for _, u := range units {
-		if _, ok := pending[u.cfg.Key]; ok && u.rewind.CompareAndSwap(false, true) {
-			u.Wake()
-		}
-	}
-}
-
-// upkeep calls what else is to be done now and then.
+// upkeep calls Config.Upkeep.
 func (in *Input) upkeep(ctx context.Context, ending bool) {
 	if in.cfg.Upkeep != nil {
 		in.cfg.Upkeep(ctx, ending)
 	}
 }
 
-// Blocked reports whether Fluent Bit has taken nothing for some seconds although
-// something waits.
-func (in *Input) Blocked() bool {
-	_, blocked := in.Delivery.Blocked(in.cfg.Now())
-	return blocked
-}
-
-// logBlocked logs once that Fluent Bit takes nothing, and once that it takes alerts
-// again. It belongs to the reporter.
-func (in *Input) logBlocked() {
-	now := in.cfg.Now()
-
-	why, blocked := in.Delivery.Blocked(now)
-	if blocked {
-		in.blockedLast = now
-
-		if in.blocked.due(now) {
-			in.log.Error(fmt.Sprintf("%s; %s. %d bytes wait for it, and are tried again by themselves "+
-				"every few seconds", why.Message, why.Remedy, in.outbox.Bytes()))
-		}
-
-		return
-	}
-
-	if now.Sub(in.blockedLast) >= flowsFor && in.blocked.over() {
-		in.log.Info("Fluent Bit takes alerts again")
-	}
-}
-
-// storeFailure is a store that cannot be written.
-type storeFailure struct {
-	since   time.Time
-	trouble health.Trouble
-}
-
-// storeFailsAfter is how long the store may fail before units show it: a lock that
-// another process holds for a moment is no fault.
-const storeFailsAfter = 15 * time.Second
-
-// storeFailed notes that a write to the store has failed.
-func (in *Input) storeFailed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-
-	since := in.cfg.Now()
-	if before := in.storeFails.Load(); before != nil {
-		since = before.since
-	}
-
-	in.storeFails.Store(&storeFailure{since: since, trouble: storeTrouble(err)})
-}
-
-// storeWorks notes that a write to the store has succeeded.
-func (in *Input) storeWorks() { in.storeFails.Store(nil) }
-
-// showStoreFault makes the status of a unit that does not fail by itself say that the
-// store cannot be written: when the process ends, alerts are repeated.
-func (in *Input) showStoreFault(s *store.Status) {
-	f := in.storeFails.Load()
-	if f == nil || !s.State.Good() || s.UpdatedAt.Sub(f.since) < storeFailsAfter {
-		return
-	}
-
-	s.State, s.Since, s.Trouble = health.Failing, f.since, f.trouble
-}
-
-// SetNotice shows, with every unit, what is wrong with the input as a whole; nil for
-// nothing.
+// SetNotice sets what is wrong with the input as a whole, which every unit's status
+// shows; nil means that nothing is wrong.
 func (in *Input) SetNotice(trouble *health.Trouble) { in.notice.Store(trouble) }
-
-// showBlocked makes the status of a unit that does not fail by itself say that Fluent Bit
-// takes nothing.
-func (in *Input) showBlocked(s *store.Status) {
-	if !s.State.Good() {
-		return
-	}
-
-	if why, blocked := in.Delivery.Blocked(s.UpdatedAt); blocked {
-		s.State, s.Since, s.Trouble = health.Waiting, why.Since, why.Trouble
-	}
-}

@@ -10,20 +10,24 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Pauses after failures. A person who fixes something wants to see it work: while one is
-// needed a poll is tried as often as an ordinary poll would come, within these bounds. A
-// dead refresh token is not sent at all, so such a try costs no request.
+// Pauses after failures.
 const (
-	firstProbe   = 30 * time.Second
-	probe        = 50 * time.Second
+	// While a person has to fix something, a poll is tried after firstProbe and then
+	// every probe, so that the person soon sees whether the fix works. A dead refresh
+	// token is not sent at all, so such a try costs no request.
+	firstProbe = 30 * time.Second
+	probe      = 50 * time.Second
+	// Otherwise the first quickTries pauses have the length firstPause, and each later
+	// one is twice as long as the one before, up to longestPause. If nothing could be
+	// reached, it is quickPause instead: the unit works again within a minute.
 	firstPause   = time.Second
-	quickTries   = 3 // how many pauses have that length; from then on each is twice as long
+	quickTries   = 3
 	longestPause = 5 * time.Minute
-	quickPause   = 45 * time.Second // unreachable: back within a minute of the cause being gone
+	quickPause   = 45 * time.Second
 )
 
-// interval returns the time from one poll to the next: what is configured, or longer
-// where the call budget allows less.
+// interval returns the time from one poll to the next: the configured one, or a longer
+// one if the call budget does not allow that. It logs a change.
 func (p *poller) interval() time.Duration {
 	sharers := 1
 	if p.cfg.SharedBy != nil {
@@ -54,9 +58,9 @@ func (p *poller) interval() time.Duration {
 }
 
 // nextTurn returns when a poll is due after one that began at started and was read to
-// its end: an interval later, or less, since each unit has a turn of its own in an
-// interval. Units that began together, after a start or because an outage ended for all
-// of them, are so spread over the interval again.
+// its end: an interval later, or less, since each unit has its own moment in an interval.
+// This spreads units that began together over the interval again, after a start or an
+// outage of all.
 func (p *poller) nextTurn(started time.Time, interval time.Duration) time.Time {
 	latest := started.Add(interval)
 	first := p.in.began.Add(inStep(time.Duration(p.turn * float64(interval))))
@@ -69,29 +73,29 @@ func (p *poller) nextTurn(started time.Time, interval time.Duration) time.Time {
 	return turn
 }
 
-// step is the distance of the moments at which polls are due. Polls of many units that
-// begin in one moment wake the process once.
+// step is the time between the moments at which polls may be due. Polls of several units
+// that are due at the same moment wake the process once.
 const step = 100 * time.Millisecond
 
-// inStep returns the last such moment up to d after the start.
+// inStep rounds d down to such a moment.
 func inStep(d time.Duration) time.Duration { return d.Truncate(step) }
 
-// turnOf returns the turn in an interval of the n-th unit of an input, from 0 to 1. By
-// the golden ratio any number of units in a row are spread evenly, whoever comes and
-// goes.
+// turnOf returns the moment in an interval, from 0 to 1, at which the n-th unit of an
+// input is polled. Multiples of the golden ratio spread any number of consecutive units
+// evenly, even if units are added and removed.
 func turnOf(n int) float64 {
 	_, turn := math.Modf(float64(n) * (math.Phi - 1))
 	return turn
 }
 
-// pause returns how long to wait after a failure.
-func (p *poller) pause(v verdict) time.Duration {
+// pauseAfter returns how long to wait after a failure with this verdict.
+func (p *poller) pauseAfter(v verdict) time.Duration {
 	switch {
 	case v.asked:
 		return min(v.retryAfter, time.Hour) + time.Duration(rand.Int64N(int64(time.Second)))
-	case v.kind >= human && p.failures == 1:
+	case v.kind.needsPerson() && p.failures == 1:
 		return firstProbe
-	case v.kind >= human:
+	case v.kind.needsPerson():
 		return probe
 	}
 
@@ -105,13 +109,13 @@ func (p *poller) pause(v verdict) time.Duration {
 	return ceiling/2 + time.Duration(rand.Int64N(int64(ceiling/2)+1))
 }
 
-// changeCheck is how often a unit that waits for a person looks whether the cause of its
-// failure has gone.
+// changeCheck is the time between two looks of a unit that waits for a person whether the
+// cause of its failure may be gone.
 const changeCheck = 5 * time.Second
 
-// toRest returns how long the unit rests until there is something to do; a poll is due if
-// that is 0 or less. While the unit waits for a person it looks after each rest, every
-// few seconds, whether something has changed that makes a poll worthwhile.
+// toRest returns how long the unit rests until there is something to do. If that is 0 or
+// less, a poll is due. rested says that the unit has just rested. While it waits for a
+// person it then looks whether something has changed that makes a poll worthwhile.
 func (p *poller) toRest(ctx context.Context, rested bool) time.Duration {
 	if p.alarm.woken() {
 		return 0
@@ -119,7 +123,7 @@ func (p *poller) toRest(ctx context.Context, rested bool) time.Duration {
 
 	p.emitHealth(ctx, false)
 
-	waits := p.verdict.kind >= human
+	waits := p.verdict.kind.needsPerson()
 	if rested && waits && p.cfg.Changed != nil && p.cfg.Changed(ctx) {
 		return 0
 	}

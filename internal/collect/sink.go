@@ -2,7 +2,6 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -22,40 +21,12 @@ type sink struct {
 	ctx          context.Context
 	pass         *progress.Pass
 	floor, since tick.Tick
-	first        bool          // no answer has come yet: the first may have to lower the floor
-	lowered      bool          // it did; the pass ends with that answer
-	late         time.Duration // the greatest lateness of this poll that the overlap grows for
+	first        bool          // no answer has come yet: see checkFloor
+	lowered      bool          // the first answer lowered the floor, so the pass ends with it
+	late         time.Duration // the greatest lateness of this poll that made the overlap grow
 	deferred     int           // windows that this poll has deferred
 	rows         int           // rows that were new
 	replay       bool          // a node that died may have delivered any of them
-}
-
-// errFloorLowered ends a pass whose first answer showed that the clock of the API's host
-// is behind ours: it begins anew, at the floor as that clock has it.
-var errFloorLowered = errors.New("the pass begins anew at an earlier floor")
-
-// checkFloor lowers the floor if the first answer shows that it has to be. Nothing was
-// read then. The pass ends after the rows of that answer: the next answer may have later
-// versions in their place.
-func (s *sink) checkFloor() {
-	if s.first && s.p.lowerFloor() {
-		s.p.pass, s.lowered = nil, true
-	}
-
-	s.first = false
-}
-
-// endLowered returns errFloorLowered if the answer that was read lowered the floor.
-func (s *sink) endLowered() error {
-	s.checkFloor() // an answer without a row has shown the clock too
-
-	if !s.lowered {
-		return nil
-	}
-
-	s.lowered = false
-
-	return errFloorLowered
 }
 
 // Row implements defender.Sink.
@@ -79,7 +50,7 @@ func (s *sink) Row(raw []byte) error {
 		return nil // nothing older is ever emitted: docs/contract.md
 	}
 
-	p.compareTenant(version.Tenant) // of a repeat too
+	p.compareTenant(version.Tenant) // also for repeats
 
 	if at < s.since || p.progress.Repeated(key, at, p.queued) {
 		p.status.update(func(st *store.Status) { st.Repeats++ })
@@ -110,7 +81,7 @@ func (s *sink) Row(raw []byte) error {
 	return nil
 }
 
-// count counts an alert that was new, and was updated at that time.
+// count counts a new alert, which was updated at this time.
 func (s *sink) count(at tick.Tick) {
 	p := s.p
 	now := p.now()
@@ -123,8 +94,8 @@ func (s *sink) count(at tick.Tick) {
 	})
 }
 
-// history returns whether an earlier version of the alert was emitted. It is not asked
-// for where the format does not need it.
+// history returns what is known of earlier versions of the alert. If the format does not
+// need that, it is unknown.
 func (p *poller) history(v alert.Version) alert.History {
 	if v.Alert == (alert.Key{}) {
 		return alert.HistoryUnknown
@@ -140,8 +111,8 @@ func (p *poller) history(v alert.Version) alert.History {
 	}
 }
 
-// encode returns the event of an alert, valid until the next call. What cannot be encoded
-// becomes a raw record.
+// encode returns the event of an alert, valid until the next call. If the alert cannot be
+// encoded, the event is a raw record.
 func (p *poller) encode(version alert.Version, raw []byte) []byte {
 	event, err := p.cfg.Encoder.Alert(p.event[:0], version, raw)
 	if err != nil {
@@ -154,7 +125,7 @@ func (p *poller) encode(version alert.Version, raw []byte) []byte {
 	}
 
 	if p.event = event; cap(event) > delivery.MaxBatch {
-		p.event = nil // one huge alert is no reason to keep its memory
+		p.event = nil // the memory of one huge alert is not kept
 	}
 
 	return event
@@ -178,9 +149,7 @@ func (s *sink) queue(event []byte) error {
 	return nil
 }
 
-// errSeenFull returns the error of a unit with more new alerts than can be remembered.
-// Without an entry in the seen-set an alert would be emitted again with every poll, so it
-// has to wait.
+// errSeenFull returns the error of a unit whose seen-set is full: see progress.Full.
 func errSeenFull(api alert.API, b *progress.Budget) error {
 	return &defender.Error{
 		Fault: advice.Fault{
@@ -227,7 +196,8 @@ func (s *sink) logLateness() {
 	}
 }
 
-// wait says that the reader waits for others; the function that it returns ends that.
+// wait is called when the reader begins to wait for something else. The function that it
+// returns is called when the wait is over.
 func (s *sink) wait() (done func()) {
 	waited := s.p.place.wait()
 
@@ -237,7 +207,7 @@ func (s *sink) wait() (done func()) {
 	}
 }
 
-// compareTenant notices rows that belong to another tenant.
+// compareTenant shows and logs that a row belongs to another tenant than the unit.
 func (p *poller) compareTenant(claimed alert.TenantID) {
 	own := p.cfg.Key.TenantID
 	if claimed == "" || claimed == own || !alert.IsGUID(string(own)) || !alert.IsGUID(string(claimed)) {

@@ -8,12 +8,12 @@ import (
 )
 
 // MaxSkew is the greatest difference between the API host's clock and ours that is
-// believed of the API's host alone. A Date header that is further away says nothing about
-// the time of alerts; our clock counts then. See Skew.Witness.
+// believed by the word of that host alone. If a Date header is further away, our clock
+// counts instead. See Skew.Witness.
 const MaxSkew = 15 * time.Minute
 
-// Skew is the difference between the clock of an API's host and ours. The zero value
-// knows of none, and a nil one never does. It may be used from several goroutines.
+// Skew is the difference between the clock of an API's host and ours. In the zero value
+// it is 0, and in a nil one it stays 0. It may be used from several goroutines.
 type Skew struct {
 	// Witness returns how far the clock of a store that several machines share is ahead
 	// of ours; nil without such a store. When that clock and the one of the API's host
@@ -23,8 +23,8 @@ type Skew struct {
 	by atomic.Int64
 }
 
-// Note takes the server's time, from the Date header of an answer, and ours of the same
-// moment.
+// Note sets the skew by the server's time, from the Date header of an answer, and ours at
+// the same moment.
 func (s *Skew) Note(server, local time.Time) {
 	by := server.Sub(local)
 	if !s.Believes(by) {
@@ -34,7 +34,7 @@ func (s *Skew) Note(server, local time.Time) {
 	s.by.Store(int64(by))
 }
 
-// Believes reports whether the clock of the API's host counts when it is ahead of ours by
+// Believes reports whether the clock of the API's host counts if it is ahead of ours by
 // this much.
 func (s *Skew) Believes(by time.Duration) bool {
 	return by.Abs() <= MaxSkew || s.Witness != nil && (by-s.Witness()).Abs() <= MaxSkew
@@ -50,7 +50,7 @@ func (s *Skew) ahead() time.Duration {
 	return time.Duration(s.by.Load())
 }
 
-// corrected returns a local time as it would be if our clock were not known to be wrong.
+// corrected returns a local time, which it corrects if our clock is known to be wrong.
 func (s *Skew) corrected(local time.Time) time.Time {
 	if by := s.ahead(); by.Abs() > MaxSkew {
 		return local.Add(by)
@@ -59,8 +59,9 @@ func (s *Skew) corrected(local time.Time) time.Time {
 	return local
 }
 
-// present returns a local time as the API host's clock shows it, if that clock is behind
-// ours, or ours is wrong: what the service has not reached yet cannot have been read.
+// present converts a local time into the time of the API host's clock, if that clock is
+// behind ours or ours is wrong: alerts of a time that the service has not reached yet
+// cannot have been read.
 func (s *Skew) present(local time.Time) tick.Tick {
 	by := s.ahead()
 	if by <= MaxSkew {

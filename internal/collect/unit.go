@@ -17,8 +17,8 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// UnitConfig is what a unit, one API of one tenant, is polled by. Fields without a remark
-// are required.
+// UnitConfig is how a unit, one API of one tenant, is polled. Fields without a remark are
+// required.
 type UnitConfig struct {
 	Key      alert.UnitKey
 	Name     string // the tenant's label, for people
@@ -41,16 +41,16 @@ type UnitConfig struct {
 	Skew       *Skew             // the clock of the API's host, as Reader sees it; nil: our clock is right
 	// SignIn gets an access token, so that a refusal is found before anything is read.
 	SignIn func(context.Context) error
-	// Counters count what the unit does; nil for those of its own. Reader's requests are
-	// counted by whoever makes it.
+	// Counters count what the unit does; nil if nobody else reads them. The requests of
+	// Reader are counted by the caller.
 	Counters *measure.Counters
 	// SharedBy returns how many units share the limiter at this moment; nil for this one
 	// alone.
 	SharedBy func() int
-	// Account says who signed in, for a line in the log; nil where that is not known.
+	// Account returns who signed in, for a line in the log; nil if that is not known.
 	Account func(context.Context) string
-	// Relationship returns what is known of the relationship with the customer by which
-	// the tenant is reached; nil for a tenant that is not reached by one.
+	// Relationship returns what is known of the delegated administration (GDAP) by which
+	// the tenant is reached; nil for a tenant that is not reached that way.
 	Relationship func() Relationship
 	// Changed reports, at little cost, whether something has changed since the last
 	// failure that makes another attempt worthwhile before its time: a secret file, a
@@ -58,7 +58,7 @@ type UnitConfig struct {
 	Changed func(context.Context) bool
 }
 
-// Relationship is what is known of the relationship with a customer.
+// Relationship is what is known of the delegated administration (GDAP) of a customer.
 type Relationship struct {
 	// Ends is when it ends; zero if that is not known.
 	Ends time.Time
@@ -75,9 +75,9 @@ func (c *UnitConfig) relationship() Relationship {
 	return c.Relationship()
 }
 
-// Unit is one API of one tenant: what several goroutines share of it. A poller polls it,
-// the committer writes its progress to the store, and the outbox reports to it what
-// became of its events.
+// Unit is one API of one tenant, with all that several goroutines share of it. A poller
+// polls it, the committer writes its progress to the store, and the outbox reports to it
+// which of its events are delivered or rejected.
 type Unit struct {
 	cfg UnitConfig
 	in  *Input
@@ -97,7 +97,8 @@ type Unit struct {
 	leaving   leaving     // how the unit ends between two polls
 	abandoned atomic.Bool // another node has it: nothing is delivered or committed any more
 
-	// turn is when in an interval the unit is polled, from 0 to 1: see nextTurn.
+	// turn is the moment in an interval at which the unit is polled, from 0 to 1: see
+	// nextTurn.
 	turn float64
 
 	ctx         context.Context // ends when the unit retires or the input stops; nil before the start
@@ -125,15 +126,16 @@ func newUnit(in *Input, cfg UnitConfig) *Unit {
 		}, in.cfg.Seen),
 	}
 	u.stream = delivery.NewStream(cfg.Tag, streamOwner{u})
-	u.rejected = rejected{u: u, fault: notice{every: reminder}, through: notice{every: reminder}}
+	u.rejected = rejected{u: u, fault: faultLog{every: reminder}, recovered: faultLog{every: reminder}}
 	u.status.begin(cfg, u.now)
 
 	return u
 }
 
+// now returns the time by the clock of the input.
 func (u *Unit) now() time.Time { return u.in.cfg.Now() }
 
-// streamOwner is told by the outbox what becomes of the unit's events.
+// streamOwner is the delivery.Owner of a unit's stream.
 type streamOwner struct{ u *Unit }
 
 // Delivered implements delivery.Owner.
@@ -145,8 +147,8 @@ func (o streamOwner) Delivered(upTo uint64) {
 // Rejected implements delivery.Owner.
 func (o streamOwner) Rejected(event *delivery.Batch) { o.u.rejected.add(event) }
 
-// start begins to poll after this wait. The checkpoint is restored then too: ten thousand
-// units that did that at once would need much memory for a moment.
+// start begins to poll after this wait. The checkpoint is restored then, too, since ten
+// thousand units that restore theirs at once would need much memory for a moment.
 func (u *Unit) start(wait time.Duration) {
 	if u.ctx == nil {
 		u.makeContext()
@@ -156,8 +158,8 @@ func (u *Unit) start(wait time.Duration) {
 	u.alarm.rest(wait, newPoller(u, u.now().Add(wait)).next)
 }
 
-// makeContext makes the context of a unit that is about to start. A unit that rests when
-// it ends is woken by whoever ends it: cancel does it, and so does Stop.
+// makeContext makes the context of a unit that is about to start. When it ends, a unit
+// that rests has to be woken to notice it: cancel does that, and so does Stop.
 func (u *Unit) makeContext() {
 	ctx, cancel := context.WithCancel(u.in.ctx)
 	u.ctx = ctx
@@ -187,7 +189,7 @@ func (u *Unit) running() bool { return u.cancel != nil && u.ctx.Err() == nil }
 func (u *Unit) retired() bool { return u.ctx != nil && u.ctx.Err() != nil && u.ended.Load() }
 
 // allCommitted reports whether everything that the unit has read is delivered and in the
-// store. It belongs to the committer.
+// store. Only the committer calls it.
 func (u *Unit) allCommitted() bool {
 	if u.abandoned.Load() {
 		return u.rejected.idle()
@@ -198,9 +200,9 @@ func (u *Unit) allCommitted() bool {
 	return !due && u.rejected.idle() && u.progress.Committed(u.in.outbox.Added(u.stream))
 }
 
-// due returns what the store does not know yet of what was delivered; ok is false if it
-// knows everything. When it is in the store, committed is to be called. It belongs to the
-// committer.
+// due returns the commit of what was delivered and is not in the store yet; ok is false
+// if there is nothing to commit. When the commit is in the store, the caller calls
+// committed. Only the committer calls due.
 func (u *Unit) due() (c store.Commit, committed func(), ok bool) {
 	step, due := u.progress.Due()
 
@@ -214,7 +216,8 @@ func (u *Unit) due() (c store.Commit, committed func(), ok bool) {
 	return c, committed, true
 }
 
-// commitOf returns what the store does not know yet.
+// commitOf returns the commit of a step, of the batches to park and of the entries to
+// drop.
 func (u *Unit) commitOf(
 	step progress.Step, deferred []store.Deferred, dropped []int64,
 ) (c store.Commit, committed func()) {

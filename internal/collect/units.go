@@ -12,8 +12,8 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Add makes a unit part of the input. After Start it is polled at once, or as soon as a
-// retired unit with the same key has everything committed.
+// Add adds a unit to the input. After Start it is polled at once. If a unit with the same
+// key was retired, it is polled as soon as everything of that one is committed.
 func (in *Input) Add(cfg UnitConfig) *Unit {
 	u := newUnit(in, cfg)
 
@@ -31,7 +31,7 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 	u.turn = turnOf(in.added)
 	in.added++
 	in.units = append(in.units, u)
-	in.places.follow(len(in.units))
+	in.places.adaptTo(len(in.units))
 	in.mu.Unlock()
 
 	if in.ctx != nil {
@@ -41,8 +41,8 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 	return u
 }
 
-// Retire ends the polling of a unit. What it has queued is still delivered and committed;
-// then gone, if not nil, is called.
+// Retire ends the polling of a unit. What the unit has queued is still delivered and
+// committed. Then gone is called, if it is not nil.
 func (in *Input) Retire(key alert.UnitKey, gone func()) {
 	in.mu.Lock()
 	for _, u := range in.units {
@@ -59,7 +59,7 @@ func (in *Input) Retire(key alert.UnitKey, gone func()) {
 	in.wakeCommitter()
 }
 
-// all returns the units of this moment.
+// all returns the units that the input has at this moment.
 func (in *Input) all() []*Unit {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -67,7 +67,7 @@ func (in *Input) all() []*Unit {
 	return slices.Clone(in.units)
 }
 
-// removeRetired lets go of units that have retired and have everything committed.
+// removeRetired removes the units that have retired and have everything committed.
 func (in *Input) removeRetired() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -97,10 +97,10 @@ func (in *Input) removeRetired() {
 
 		return true
 	})
-	in.places.follow(len(in.units))
+	in.places.adaptTo(len(in.units))
 }
 
-// closed reports whether a channel that nobody sends to is closed.
+// closed reports whether a channel to which nothing is sent is closed.
 func closed(ch <-chan struct{}) bool {
 	select {
 	case <-ch:
@@ -122,8 +122,8 @@ func (in *Input) Statuses() map[alert.UnitKey]store.Status {
 	return list
 }
 
-// Measure returns what is shown of every unit of the input at this moment, but for the
-// ends of credentials.
+// Measure returns what is shown of every unit of the input at this moment. The caller
+// adds when credentials end.
 func (in *Input) Measure() []measure.Unit {
 	units := in.all()
 
@@ -152,12 +152,13 @@ func (in *Input) MeasureInput() measure.Input {
 	}
 }
 
-// Ready returns nil once a unit was polled, however that ended, or while there is none,
-// if the store answers. Else the error says what is missing, to anybody who asks.
+// Ready returns nil if the store answers and a unit was polled, however that ended, or if
+// there is no unit. Otherwise the error says what is missing, and holds no detail that
+// must not be shown to everybody.
 func (in *Input) Ready(ctx context.Context) error {
 	units := in.all()
 
-	var key alert.UnitKey // while there is no unit the store is asked for one that is not there
+	var key alert.UnitKey // if there is no unit, the store is asked for one that does not exist
 	if len(units) > 0 {
 		key = units[0].cfg.Key
 	}

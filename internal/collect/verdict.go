@@ -8,39 +8,40 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
-	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/health"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
 // verdict is what a poll's error means for the unit.
 type verdict struct {
 	kind kind
-	// line is for the log; trouble for the status and health records.
+	// line is for the log, trouble for the status and health records.
 	line    string
 	trouble health.Trouble
-	// cause tells one fault from another: a new cause is a change of state. All transient
-	// faults are one cause.
+	// cause tells one fault from another: if it differs from that of the last verdict,
+	// the state has changed. All transient faults have the same cause.
 	cause string
-	// retryAfter is what the service asked for, if it did.
+	// retryAfter is how long the service asked to wait, if asked is true.
 	retryAfter time.Duration
 	asked      bool
-	// quick says that nothing was reached, so that nobody throttles us.
+	// quick says that no server was reached, so that soon trying again disturbs none.
 	quick bool
 }
 
-// kind says who has to do something after a poll.
+// kind says what has to happen after a poll.
 type kind int
 
 const (
-	fine      kind = iota
-	postponed      // nothing failed: the call budget is used up
-	transient
-	human // from here on somebody has to do something
-	signIn
+	fine      kind = iota // nothing
+	postponed             // the call budget has to allow more requests
+	transient             // the unit tries again by itself
+	human                 // a person has to fix something
+	signIn                // a person has to sign in again
 )
+
+// needsPerson reports whether the fault stays until a person does something.
+func (k kind) needsPerson() bool { return k >= human }
 
 // verdictOf classifies the error that a poll ended with.
 func verdictOf(err error) verdict {
@@ -76,8 +77,8 @@ func verdictOf(err error) verdict {
 	return unexplainedVerdict(err)
 }
 
-// unexplainedVerdict is the verdict on an error that is no explained fault. What a poll
-// calls besides sign-in and API is the store.
+// unexplainedVerdict is the verdict on an error that is not an explained fault: one of
+// the store, or a mistake of this program.
 func unexplainedVerdict(err error) verdict {
 	trouble := health.Trouble{
 		Reason:  advice.Internal,
@@ -96,32 +97,8 @@ func unexplainedVerdict(err error) verdict {
 // reportIt is the remedy of a fault in this program.
 const reportIt = "see the log, and report it"
 
-// storeError is an error of the store.
-type storeError struct{ error }
-
-// Unwrap returns what the store returned.
-func (e storeError) Unwrap() error { return e.error }
-
-// storeTrouble is what is shown while the store fails.
-func storeTrouble(err error) health.Trouble {
-	remedy := "make room on the disk of data_dir and check that its files can be written"
-
-	switch {
-	case errors.Is(err, store.ErrUnreachable):
-		remedy = "see whether the database runs, and whether this machine reaches it"
-	case errors.Is(err, store.ErrDenied):
-		remedy = "check user, password and rights of the database that `store` names"
-	}
-
-	return health.Trouble{
-		Reason:  advice.Store,
-		Message: plain.Line(err.Error(), advice.MaxLine),
-		Remedy:  remedy + "; it is tried again by itself",
-	}
-}
-
-// troubleOf returns what is shown of a fault. One without a reason is a mistake of this
-// program, and is shown as such.
+// troubleOf returns what is shown of a fault. A fault without a reason is a mistake of
+// this program, and is shown as such.
 func troubleOf(f *advice.Fault) health.Trouble {
 	return health.Trouble{
 		Reason:  cmp.Or(f.Reason, advice.Internal),
@@ -137,7 +114,7 @@ func levelOf(v verdict) slog.Level {
 	switch {
 	case v.trouble.Reason == advice.ChainDead:
 		return slog.LevelDebug
-	case v.kind >= human:
+	case v.kind.needsPerson():
 		return slog.LevelError
 	}
 
@@ -172,8 +149,8 @@ func signInVerdict(e *tokens.Error) verdict {
 	}
 
 	v.cause = fmt.Sprintf("sign-in %d", e.Code)
-	// With a code the OAuth name says nothing more, and a token's death that is
-	// remembered has no name.
+	// If there is a code, the OAuth name says nothing more. It may be missing, if it is
+	// known from an earlier answer that the token is dead.
 	if e.Code == 0 {
 		v.cause = "sign-in " + e.Refusal.OAuth
 	}

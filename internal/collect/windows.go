@@ -15,9 +15,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// A window that the API fails to answer while it answers others is deferred, so that it
-// holds up no other. It is kept in the store and tried again after firstRetry, then after
-// twice as long each time, up to longestRetry.
+// A window that the API cannot answer although it answers others is deferred, so that it
+// does not hold these up. It is kept in the store and tried again after firstRetry, then
+// after twice as long each time, up to longestRetry.
 const (
 	firstRetry   = 5 * time.Minute
 	longestRetry = time.Hour
@@ -26,16 +26,16 @@ const (
 // deferredWindow is a window that was deferred.
 type deferredWindow struct {
 	store.Deferred
-	// read says that it was read. It is not needed any more when event last is committed.
+	// read says that it was read. When event last is committed, it is dropped.
 	read bool
 	last uint64
 }
 
-// window returns the window as a reader takes it.
+// window returns the window in the form that a reader takes.
 func (w deferredWindow) window() defender.Window { return defender.Window{From: w.From, To: w.To} }
 
-// continueWindow goes on with a window that an earlier run deferred. A time that was
-// written while the clock was ahead is not waited for.
+// continueWindow goes on with a window that an earlier run deferred. It is not due later
+// than longestRetry from now, even if the clock was ahead when it was written.
 func (p *poller) continueWindow(d store.Deferred) {
 	if latest := p.now().Add(longestRetry); d.NextTry.After(latest) {
 		d.NextTry = latest
@@ -47,7 +47,7 @@ func (p *poller) continueWindow(d store.Deferred) {
 	}
 }
 
-// deferWindow takes a window, which is in the store, among those to be tried again.
+// deferWindow adds a window, which is in the store, to those that are tried again.
 func (p *poller) deferWindow(d store.Deferred) deferredWindow {
 	w := deferredWindow{Deferred: d}
 
@@ -58,8 +58,8 @@ func (p *poller) deferWindow(d store.Deferred) deferredWindow {
 	return w
 }
 
-// needSeen keeps what was emitted of deferred windows from being forgotten before they
-// are read.
+// needSeen keeps the seen-set from forgetting what was emitted of deferred windows before
+// these are read.
 func (p *poller) needSeen() {
 	oldest := tick.Tick(0)
 	for _, w := range p.windows {
@@ -71,8 +71,8 @@ func (p *poller) needSeen() {
 	p.progress.Need(oldest)
 }
 
-// Defer implements defender.DeferringSink. After an error the reader does not go on
-// behind the window.
+// Defer implements defender.DeferringSink. If it returns an error, the reader must not go
+// on behind the window.
 func (s *sink) Defer(w defender.Window, reason string) error {
 	p := s.p
 	d := store.Deferred{
@@ -112,9 +112,9 @@ func (s *sink) logDeferred() {
 	}
 }
 
-// unread returns the verdict on a unit with deferred windows: a unit that lacks alerts is
-// not well. found reports that there are some.
-func (p *poller) unread() (v verdict, found bool) {
+// unreadVerdict returns the verdict on a unit with deferred windows, which is shown as
+// failing since alerts are missing. found reports that there are such windows.
+func (p *poller) unreadVerdict() (v verdict, found bool) {
 	n := 0
 
 	var first deferredWindow

@@ -8,22 +8,22 @@ import (
 
 // workers are the goroutines on which units do their work between two rests. They are
 // used again: the stack of a new goroutine would have to grow in every poll, which costs
-// a tenth of what a poll without alerts costs. The one that worked last works next, so
-// that those of a busy moment end soon, and their stacks with them.
+// a tenth of what a poll without alerts costs. A task goes to the worker that was busy
+// last, so that workers that only a busy moment needed end soon.
 type workers struct {
 	ended <-chan struct{}
 
 	mu   sync.Mutex
-	idle []chan func() // those that wait, each for a task; the last one was busy last
+	idle []chan func() // workers that wait for a task; the last one was busy last
 }
 
 // idleWorker is how long a worker waits for the next task.
 const idleWorker = 10 * time.Second
 
-// newWorkers returns workers that are dismissed when ended is closed.
+// newWorkers returns workers that end when ended is closed.
 func newWorkers(ended <-chan struct{}) *workers { return &workers{ended: ended} }
 
-// do lets a worker do a task. It does not wait.
+// do makes a worker do a task. It does not wait.
 func (w *workers) do(task func()) {
 	if tasks := w.lastIdle(); tasks != nil {
 		tasks <- task
@@ -32,8 +32,8 @@ func (w *workers) do(task func()) {
 	}
 }
 
-// lastIdle returns the worker that was busy last, which gets a task now; nil if all are
-// busy.
+// lastIdle removes the worker that was busy last from the idle ones and returns it; nil
+// if all are busy.
 func (w *workers) lastIdle() (tasks chan func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,7 +46,8 @@ func (w *workers) lastIdle() (tasks chan func()) {
 	return tasks
 }
 
-// work does a task, and those that come soon after one another.
+// work is the goroutine of a worker. It does a task, and then waits for the next one for
+// idleWorker.
 func (w *workers) work(task func()) {
 	tasks := make(chan func(), 1)
 
@@ -76,7 +77,7 @@ func (w *workers) work(task func()) {
 	}
 }
 
-// dismiss reports whether a worker may end. Otherwise it has just got a task.
+// dismiss reports whether a worker may end. If not, it is just getting a task.
 func (w *workers) dismiss(tasks chan func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

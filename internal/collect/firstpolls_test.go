@@ -41,7 +41,7 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 	var log lines
 
 	now := time.Now()
-	g := greeter{log: slog.New(&log), now: func() time.Time { return now }}
+	g := firstPolls{log: slog.New(&log), now: func() time.Time { return now }}
 	u := &Unit{log: slog.New(&log)}
 
 	for i := range 1000 {
@@ -54,19 +54,19 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 		}
 	}
 
-	now = now.Add(greetingPause)
+	now = now.Add(sharedLinePause)
 
 	g.report()
 
 	all := log.all()
-	if len(all) > mostGreetings+3 {
+	if len(all) > mostOwnLines+3 {
 		t.Errorf("%d lines", len(all))
 	}
 
 	told := 0
 	alerts := 0
 
-	for _, line := range all[mostGreetings:] {
+	for _, line := range all[mostOwnLines:] {
 		var n, a int
 		_, err := fmt.Sscanf(line, "INFO %d more tenants have signed in and were polled for the first time: %d",
 			&n, &a)
@@ -78,7 +78,7 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 		alerts += a
 	}
 
-	if told != 1000-mostGreetings || alerts != 3*told {
+	if told != 1000-mostOwnLines || alerts != 3*told {
 		t.Errorf("%d tenants with %d alerts told:\n%s", told, alerts, strings.Join(all, "\n"))
 	}
 }

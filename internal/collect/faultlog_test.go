@@ -17,7 +17,7 @@ func TestAFaultIsLoggedAtItsBeginningAndThenNowAndThen(t *testing.T) {
 		"every fifteen minutes": {reminder, []int{0, 15, 30}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := notice{every: c.every}
+			n := faultLog{every: c.every}
 
 			var got []int
 
