@@ -16,16 +16,16 @@ type Change struct {
 	Trace   string        `json:",omitempty"`
 }
 
-// What a Status remembers: the changes of a day, and no more than fit into a row that is
-// written every few seconds.
+// Limits of Status.History: the changes of a day, and no more than fit into a row that
+// is written every few seconds.
 const (
-	historySpan    = 24 * time.Hour
-	mostChanges    = 16
-	longestMessage = 300
+	historySpan = 24 * time.Hour
+	maxChanges  = 16
+	maxMessage  = 300
 )
 
-// Note adds what the status shows now to its history, unless its newest entry says so
-// already. The slice is not changed in place: a copy of the status may be in use.
+// Note adds the present state and reason to the history, unless its newest entry has
+// the same. The slice is not changed in place: a copy of the status may be in use.
 func (s *Status) Note(now time.Time) {
 	kept := s.History
 	for len(kept) > 0 && now.Sub(kept[0].At) > historySpan && len(kept) > 1 {
@@ -37,20 +37,20 @@ func (s *Status) Note(now time.Time) {
 		return
 	}
 
-	if len(kept) >= mostChanges {
-		kept = kept[len(kept)-mostChanges+1:]
+	if len(kept) >= maxChanges {
+		kept = kept[len(kept)-maxChanges+1:]
 	}
 
 	s.History = append(kept[:len(kept):len(kept)], Change{
 		At:      now,
 		State:   s.State,
 		Reason:  s.Reason,
-		Message: cut(s.Message, longestMessage),
-		Trace:   cut(s.Trace, longestMessage),
+		Message: cut(s.Message, maxMessage),
+		Trace:   cut(s.Trace, maxMessage),
 	})
 }
 
-// cut returns the first n bytes of a text, and whole characters only.
+// cut returns at most the first n bytes of a text, and whole characters only.
 func cut(text string, n int) string {
 	if len(text) <= n {
 		return text

@@ -1,8 +1,8 @@
-// Package store says what must survive: refresh tokens, progress, and the alert versions
-// that were emitted. It has the types, the interfaces and the errors; package sqlite
-// implements them in files of this machine, package seal encrypts tokens for any
-// implementation, and package storetest has the conformance tests that each one must
-// pass.
+// Package store defines what must survive a restart or a crash: refresh tokens,
+// progress, and the alert versions that were emitted. It has the types, the interfaces
+// and the errors. Package sqlite implements them in files of this machine, and package
+// postgres in a database that several machines share. Package seal encrypts tokens for
+// both, and package storetest has the conformance tests that each must pass.
 //
 // # What it promises
 //
@@ -20,10 +20,10 @@
 // tokens are kept with a key only.
 //
 // With a key, tokens that are not encrypted, or not those that were written last, are
-// refused (ErrPlain, ErrTampered). Only Chains.Rekey takes them as good.
+// refused (ErrPlain, ErrTampered). Only Chains.Rekey accepts them.
 //
 // # Caveats
 //
-// One process at a time commits units. Others may read everything, change chains and
-// request rewinds.
+// One process at a time commits to a unit. Others may read everything, change chains
+// and request rewinds.
 package store

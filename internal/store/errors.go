@@ -32,8 +32,8 @@ var (
 	// ErrBusy is returned when another process held the write lock of a file for too
 	// long. The same call can be made again.
 	ErrBusy = errors.New("locked by another process")
-	// ErrUnreachable is returned when a database does not answer: it is away, or the
-	// network is. The same call can be made again.
+	// ErrUnreachable is returned when a database does not answer: its server or the
+	// network is down. The same call can be made again.
 	ErrUnreachable = errors.New("does not answer")
 	// ErrDenied is returned when a database refuses this program: the password is wrong,
 	// the database does not exist, or the role has no rights.
@@ -46,8 +46,8 @@ var (
 	// ErrTampered is returned when a key is configured and the tokens are not those
 	// that were written last.
 	ErrTampered error = barred("changed or put back by something else than this program")
-	// ErrUnsafe is returned by Open when a file is a symbolic link, belongs to a
-	// stranger or has a second name elsewhere.
+	// ErrUnsafe is returned by Open when a file is a symbolic link, belongs to another
+	// user or has a second name elsewhere.
 	ErrUnsafe = errors.New("not a file of ours")
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store is closed")
@@ -73,14 +73,13 @@ var explained = []error{
 	ErrNodeInUse,
 }
 
-// Explained reports whether an error is one of this package, and so says already what is
-// wrong.
+// Explained reports whether an error is one of this package, whose text already says
+// what is wrong and what to do.
 func Explained(err error) bool {
 	return slices.ContainsFunc(explained, func(known error) bool { return errors.Is(err, known) })
 }
 
-// barred is an error that says that tokens may not be used, and not that they cannot be
-// read.
+// barred is an error for tokens that may not be used, although they can be read.
 type barred string
 
 // Error implements error.

@@ -7,10 +7,10 @@ import (
 	"fluent-bit-defender/internal/health"
 )
 
-// Freshen brings statuses up to date, as Statuses returns them. An input writes the
-// status of a unit when it has changed, and of one unit every time: the newest status of
-// a run says until when all others of that run stayed as they are. A unit that has
-// stopped is left out, since its input may have let it go.
+// Freshen brings statuses up to date that Statuses returned. An input writes the status
+// of a unit only when it has changed, but that of one unit every time. So the newest
+// status of a run says until when all others of that run were still true. A unit that
+// has stopped is left as it is, since its input may not have it any more.
 func Freshen(statuses map[alert.UnitKey]Status) {
 	newest := make(map[string]time.Time)
 

@@ -13,7 +13,7 @@ import (
 // ErrNodeInUse is returned by Leases.Join while another live process is the node.
 var ErrNodeInUse = errors.New("another live process has this node_id")
 
-// ErrFenced is what a FencedError is.
+// ErrFenced matches every FencedError in errors.Is.
 var ErrFenced = errors.New("another node polls it now")
 
 // FencedError is returned by a write to units that another node has taken over: nothing
@@ -32,7 +32,7 @@ func (e *FencedError) Error() string {
 	return fmt.Sprintf("%v: %s", ErrFenced, strings.Join(tenants, ", "))
 }
 
-// Is makes it an ErrFenced.
+// Is makes errors.Is match ErrFenced.
 func (e *FencedError) Is(target error) bool { return target == ErrFenced }
 
 // Shared is a Store that several machines use at the same time.
@@ -41,36 +41,38 @@ type Shared interface {
 	Leases
 }
 
-// Leases is the part of a store that says which node polls which unit. Only the clock of
-// the store counts. Package storetest has its conformance tests.
+// Leases is the part of a store that says which node polls which unit. Only the clock
+// of the store counts. Package storetest has its conformance tests.
 //
-// A node has one lease, which it renews; a unit belongs to a node, with an epoch that
-// grows with each change of hands. Every write to a unit by an opening that polls carries
-// the epoch under which this opening holds it, and comes back as a FencedError when that
-// is not the unit's any more. A node whose lease has expired keeps its units until
-// another one claims them: expired is not dead.
+// A node has one lease, which it renews. A unit belongs to one node, and has an epoch
+// that grows with each claim. Every write to a unit by an opening that polls carries
+// the epoch under which this opening holds the unit. If the unit has another epoch by
+// now, the write returns a FencedError. A node whose lease has expired keeps its units
+// until another node claims them: it need not be dead.
 //
 // A claim of a unit whose owner has expired is a takeover: what the owner had delivered
 // in the last Node.TakeoverReplay before its last renewal, and since, may be on a disk
 // that is gone. In the transaction of the claim the unit's seen-set forgets it, by the
 // time of delivery, and the checkpoint, deferred work that was done in that time
-// included, goes back to where it was then. From then on Checkpoint.Replay is set, until
-// a commit clears it, and Deferred.Replay for all deferred work of the unit. A unit that
-// has no checkpoint yet is marked too: Load returns Checkpoint.Replay with ok false then.
+// included, goes back to where it was then. From then on Checkpoint.Replay is set,
+// until a commit clears it, and Deferred.Replay for all deferred work of the unit. A
+// unit that has no checkpoint yet is marked too: Load returns Checkpoint.Replay with ok
+// false then.
 //
-// What the dead owner had given away in that time, in good order, is recalled: it is to
-// be undone, too, as far as the dead owner's last time goes. Whoever holds such a unit
-// keeps it until it has given it up, for it may be delivering at this moment: see
-// Standing.Recalled. The next claim is a takeover then.
+// Units that the dead owner had properly given away in that time are recalled: what it
+// had delivered of them is to be undone, too. Whoever holds such a unit may be
+// delivering at this moment, and keeps it until it gives it up: see Standing.Recalled.
+// The next claim is then a takeover.
 type Leases interface {
 	// Join makes this opening a node with a lease that ends after Node.TTL unless it is
 	// renewed. A row that a process left behind under the same ID is taken over when it
 	// has expired or was left; ErrNodeInUse before that. It may be called again after an
 	// outage.
 	Join(ctx context.Context, n Node) error
-	// Renew makes the lease last for TTL from now on, and returns how things stand.
-	// When the lease has expired it goes on, with those units that nobody has claimed.
-	// ErrNodeInUse: another process has joined under this ID since; nothing is held.
+	// Renew makes the lease last for TTL from now on, and returns the Standing of the
+	// node. A lease that has expired goes on, with the units that nobody has claimed.
+	// ErrNodeInUse says that another process has joined under this ID since: this one
+	// holds nothing any more.
 	Renew(ctx context.Context) (Standing, error)
 	// Claim takes units that belong to nobody, that this node left behind in an earlier
 	// run, or, with Claim.Expired, whose owner has expired. It takes at most
@@ -93,14 +95,15 @@ type Leases interface {
 	// Home stays.
 	Leave(ctx context.Context) error
 	// Changed returns a channel that gets a value when another node has joined, left or
-	// released something. It only saves time: a store may lose any of them, so
-	// whoever listens asks now and then all the same.
+	// released something. It only saves time: a store may lose values, so the receiver
+	// has to ask now and then all the same.
 	Changed() <-chan struct{}
 
 	// Nodes returns every node that has joined and not left, ordered by ID.
 	Nodes(ctx context.Context) ([]NodeStatus, error)
-	// Drain asks a node to give all its units away and to claim none, or with on false to
-	// take part again; joining anew ends it too. known is false if there is no such node.
+	// Drain asks a node to give away all its units and to claim none; with on false, to
+	// take part again. Joining again ends a drain too. known is false if there is no
+	// such node.
 	Drain(ctx context.Context, id string, on bool) (known bool, err error)
 	// Holders returns the owner of each unit that has one.
 	Holders(ctx context.Context) (map[alert.UnitKey]Holder, error)
@@ -112,17 +115,17 @@ type Node struct {
 	ID string
 	// TTL is how long a node that is silent keeps its units: lease_ttl.
 	TTL time.Duration
-	// TakeoverReplay is how much of what a dead node delivered is delivered again by the
-	// one that takes its units over; 0: nothing that was committed.
+	// TakeoverReplay is how much of what a dead node delivered lately is delivered
+	// again by the node that takes its units over; 0: nothing that was committed.
 	TakeoverReplay time.Duration
-	// Version is the program's, for people.
+	// Version is the version of the program, for people.
 	Version string
 }
 
 // Claim says which units a node wants.
 type Claim struct {
-	// Units are those to choose from, all that the node is configured for and does not
-	// hold.
+	// Units are the units to choose from: all that the node is configured for and does
+	// not hold.
 	Units []alert.UnitKey
 	// Most bounds how many are taken.
 	Most int
@@ -130,9 +133,9 @@ type Claim struct {
 	// about to take its share of them. A unit is free from the moment at which it was
 	// released, made, or at which its owner expired.
 	FreeFor time.Duration
-	// Expired allows those whose owner's lease has expired. A node whose own connection
-	// to the store has only just returned leaves it out for one TTL: the others may be
-	// about to renew.
+	// Expired allows units whose owner's lease has expired. A node whose own connection
+	// to the store has only just come back does not set it for one TTL: the other nodes
+	// may be about to renew their leases.
 	Expired bool
 }
 
@@ -155,26 +158,26 @@ type Standing struct {
 	Live []string
 	// Draining says that this node is asked to give its units away.
 	Draining bool
-	// Recalled are those of Held that a node which has died since had polled lately: this
-	// node is to give them up at once, and then to release them.
+	// Recalled are those of Held that another node had polled shortly before it died:
+	// this node has to give them up at once, and then to release them.
 	Recalled []alert.UnitKey
-	// ToRecall says that a node which has expired had given units away lately: a claim
-	// with Claim.Expired recalls them.
+	// ToRecall says that a node gave units away shortly before it expired: a claim with
+	// Claim.Expired recalls them.
 	ToRecall bool
-	// Homes names, for units that this node holds, the live node that had them
-	// before it ended in good order: they go back to it.
+	// Homes names, for units that this node holds, the live node that had them before
+	// it was stopped properly: they go back to it.
 	Homes map[alert.UnitKey]string
-	// Free are the units that nobody holds, or whose owner has expired, among all that
-	// are known, those that were removed from the configuration included; in no order.
+	// Free are all known units that nobody holds, or whose owner has expired, also
+	// those that were removed from the configuration, in no order.
 	Free []alert.UnitKey
 }
 
-// NodeStatus is a node as Nodes gives it.
+// NodeStatus is a node as Nodes returns it.
 type NodeStatus struct {
 	ID      string
 	Version string
-	// Joined is when it joined; Renewed when it renewed its lease last. Both are on the
-	// clock of this process, computed from the age on that of the store.
+	// Joined is when it joined, and Renewed when it last renewed its lease. Both are on
+	// the clock of this process: now, less the age on the clock of the store.
 	Joined, Renewed time.Time
 	// Expires is when the lease ends unless it is renewed.
 	Expires time.Time

@@ -2,7 +2,8 @@ package store
 
 import "time"
 
-// Nanos returns a time as stores keep it: in nanoseconds since 1970, and 0 for no time.
+// Nanos returns a time as stores keep it: in nanoseconds since 1970, and 0 for the zero
+// time.
 func Nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -11,7 +12,7 @@ func Nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// FromNanos returns the time that Nanos made n of, in UTC.
+// FromNanos returns the time for which Nanos returns n, in UTC.
 func FromNanos(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

@@ -14,14 +14,14 @@ type Measured interface {
 
 // Clocked is a Store with a clock of its own, which all machines that share it see.
 type Clocked interface {
-	// ClockAhead returns how far that clock is ahead of this machine's, as far as is
-	// known.
+	// ClockAhead returns how far that clock is ahead of this machine's; 0 if that is
+	// not known.
 	ClockAhead() time.Duration
 }
 
 // CallStats counts the calls of one kind.
 type CallStats struct {
-	// Call names the kind: "commit", for instance.
+	// Call names the kind of call, such as "commit".
 	Call string
 	// Count is how many there were, and Failed how many of them returned an error other
 	// than a FencedError.
@@ -30,7 +30,7 @@ type CallStats struct {
 	Took time.Duration
 }
 
-// SortCallStats orders them by name, in place, and returns them.
+// SortCallStats sorts all by name, in place, and returns it.
 func SortCallStats(all []CallStats) []CallStats {
 	slices.SortFunc(all, func(a, b CallStats) int { return cmp.Compare(a.Call, b.Call) })
 

@@ -14,21 +14,21 @@ import (
 type Checkpoint struct {
 	// Floor is where the very first poll began: nothing updated earlier is ever emitted.
 	Floor tick.Tick
-	// Watermark: everything updated before it that was listed when it was read has been
-	// delivered.
+	// Watermark is the time up to which everything has been delivered that was updated
+	// before it and was listed when it was read.
 	Watermark tick.Tick
-	// SeenSince: the seen-set holds every alert version emitted with an update time at
-	// or after it. Entries with an earlier one are not needed: Load leaves them out at
-	// once, and they go from the file when CrashWindow has passed.
+	// SeenSince is the time from which on the seen-set is complete: it holds every alert
+	// version emitted with an update time at or after it. Earlier entries are not
+	// needed: Load leaves them out at once, and they are deleted after CrashWindow.
 	SeenSince tick.Tick
 	// Swept is when the last sweep was complete.
 	Swept tick.Tick
 	// Lateness is the greatest delay observed between an alert's update and its being
 	// listed; the overlap grows to it.
 	Lateness time.Duration
-	// Replay says that a node which died may have delivered what is emitted from now on:
-	// it is marked so. A commit after the next whole read clears it. Only a Shared store
-	// sets it.
+	// Replay says that a node that died may have delivered what is emitted from now on,
+	// so that it is marked as a possible repeat. A commit after the next whole read
+	// clears it. Only a Shared store sets it.
 	Replay bool
 }
 
@@ -44,7 +44,7 @@ type Seen struct {
 type Status struct {
 	TenantName string
 	ClientID   alert.ClientID
-	// HomeTenantID is the tenant whose sign-in reaches the unit's; empty: its own.
+	// HomeTenantID is the tenant whose sign-in is used for the unit; empty: its own.
 	HomeTenantID alert.TenantID `json:",omitempty"`
 	State        health.State
 	health.Trouble
@@ -56,18 +56,18 @@ type Status struct {
 	Deferred                int
 	EffectiveInterval       time.Duration
 	UpdatedAt               time.Time
-	// Run names the run of the input that wrote it, see Freshen; empty: an older version
-	// wrote it.
+	// Run names the run of the input that wrote it (see Freshen); empty if an older
+	// version wrote it.
 	Run string `json:",omitempty"`
 	// History has the changes of the last day, oldest first; the last one is in force.
 	History []Change `json:",omitempty"`
-	// Notice is what is wrong with the input as a whole, which its units go on in spite
-	// of: a tenants file that was refused, for instance. nil while nothing is.
+	// Notice is what is wrong with the input as a whole although its units go on, such
+	// as a refused tenants file; nil if nothing is.
 	Notice *health.Trouble `json:",omitempty"`
 	// Hours counts the alerts that were emitted, by the hour.
 	Hours health.Hours `json:",omitzero"`
-	// RelationshipEnd is when the relationship with the customer ends by which it is
-	// reached (GDAP); zero if that is not known.
+	// RelationshipEnd is when the relationship (GDAP) through which the customer is
+	// reached ends; zero if that is not known.
 	RelationshipEnd time.Time `json:",omitzero"`
 }
 
@@ -112,14 +112,14 @@ type Deferred struct {
 	Kind DeferredKind
 	// From and To are the window, for UnreadableWindow only.
 	From, To tick.Tick
-	// Events are encoded, one behind the other. An UnreadableWindow has none.
+	// Events are encoded events, one after the other. An UnreadableWindow has none.
 	Events []byte
 	// Reason is a text for people.
 	Reason  string
 	Tries   int
 	NextTry time.Time
-	// Replay says that a node which died may have delivered the events of this entry, or
-	// those of its window, before: they are marked so. Only a Shared store sets it, when
-	// the unit is taken over.
+	// Replay says that a node that died may have delivered the events of this entry, or
+	// those of its window, so that they are marked as possible repeats. Only a Shared
+	// store sets it, when the unit is taken over.
 	Replay bool
 }

@@ -9,9 +9,9 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Access tokens are encrypted and bound to what they are for, so no seal is needed: who
-// can write the table can put an older one of the same place back, which ends as it did
-// before.
+// ofAccess is the condition for an access token, with accessArgs. Access tokens are
+// encrypted and bound to their tenant and API, so that they need no seal: whoever can
+// write the table can only put back an older one of the same kind, which has ended.
 
 const ofAccess = ofChain + ` AND customer = $4::text AND resource = $5::text`
 
@@ -19,8 +19,8 @@ func accessArgs(at tokens.AccessKey) []any {
 	return append(chainArgs(at.Chain), at.TenantID, at.Resource)
 }
 
-// KeepAccess implements tokens.ChainStore. Without a key nothing is kept. Tokens that
-// have ended go.
+// KeepAccess implements tokens.ChainStore. Without a key nothing is kept. It also
+// deletes tokens that have ended.
 func (c *Chains) KeepAccess(ctx context.Context, at tokens.AccessKey, a tokens.Access) error {
 	key := c.s.key.Load()
 	if key == nil {

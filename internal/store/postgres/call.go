@@ -37,14 +37,14 @@ func (t turn) lock(ctx context.Context) error {
 
 func (t turn) unlock() { <-t }
 
-// mostAttempts bounds how often a call is made again after its connection broke: all idle
+// maxAttempts bounds how often a call is made again after its connection broke: all idle
 // connections of the pool may have been cut at once.
-const mostAttempts = maxConns + 2
+const maxAttempts = maxConns + 2
 
-// view runs fn, which only reads, on a connection. fn is run again when the connection
-// breaks. A ReadOnly store without tables runs nothing, and returns no error.
+// view runs fn, which only reads, on a connection. It runs fn again when the connection
+// breaks. In a ReadOnly store without tables it runs nothing, and returns no error.
 func (s *Store) view(ctx context.Context, name string, fn func(ctx context.Context, q querier) error) error {
-	return s.call(ctx, looks, name, func(ctx context.Context) error {
+	return s.call(ctx, readCall, name, func(ctx context.Context) error {
 		if s.empty {
 			return nil
 		}
@@ -56,16 +56,16 @@ func (s *Store) view(ctx context.Context, name string, fn func(ctx context.Conte
 	})
 }
 
-// update runs fn in a transaction. The given context ends the wait before it, and not the
-// transaction itself. fn is run again when the connection breaks before COMMIT is sent,
-// and when the database asks for it. An error of COMMIT leaves open whether it was
-// carried out (errUnknown).
+// update runs fn in a transaction. The given context ends the wait before the
+// transaction, and not the transaction itself. It runs fn again when the connection
+// breaks before COMMIT is sent, and when the database asks for it. An error of COMMIT
+// leaves open whether it was carried out (errUnknown).
 func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Context, t pgx.Tx) error) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
 
-	return s.call(ctx, writes, name, func(ctx context.Context) error {
+	return s.call(ctx, writeCall, name, func(ctx context.Context) error {
 		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
 			t, err := begin(ctx, c, beginWrite, s.limits())
 			if err != nil {
@@ -74,42 +74,40 @@ func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Con
 
 			if err = fn(ctx, t); err != nil {
 				_ = t.Rollback(ctx)
-				return broken(err) || again40(err), err
+				return broken(err) || retryable(err), err
 			}
 
 			if err = t.Commit(ctx); err != nil && broken(err) {
 				return false, fmt.Errorf("%w: %w", errUnknown, err)
 			}
 
-			return again40(err), err
+			return retryable(err), err
 		})
 	})
 }
 
-// errUnknown is the error of a transaction of which nobody knows whether it was
-// committed.
+// errUnknown is the error of a transaction that may have been committed or not.
 var errUnknown = errors.New("the connection broke before the answer came")
 
-// kind says what becomes of a call whose caller gives up.
+// kind says what happens to a call whose caller gives up.
 type kind int
 
 const (
-	// looks: it goes on for lingering, and is then given up, too. It is mostly over by
-	// then: whoever breaks it off at once has the server told to cancel it, by a
-	// connection that does not outlast a process which ends. pgbouncer 1.18 exits because
-	// of that.
+	// readCall goes on for lingering, and is then given up, too; mostly it is over by
+	// then. To break it off at once, the server would be asked on another connection to
+	// cancel it; if the process ends before the answer, pgbouncer 1.18 exits:
 	// https://github.com/pgbouncer/pgbouncer/pull/846
-	looks kind = iota
-	// writes: it goes on, so that nobody has to wonder whether it was carried out.
-	writes
+	readCall kind = iota
+	// writeCall goes on, so that it is known whether it was carried out.
+	writeCall
 )
 
-// lingering is how long a call that looks goes on when its caller has given up.
+// lingering is how long a readCall goes on after its caller has given up.
 const lingering = time.Second
 
-// call counts and bounds what fn does, whose context has the limit of a call. ctx ends it
-// before it has begun, and later as its kind says. Its error gets its class and the name
-// of the database.
+// call runs fn with a context that has the limit of a call, and counts it. ctx ends the
+// call before it has begun, and later as its kind says. call adds the class and the
+// name of the database to the error.
 func (s *Store) call(ctx context.Context, k kind, name string, fn func(context.Context) error) error {
 	if s.closed.Load() {
 		return store.ErrClosed
@@ -124,7 +122,7 @@ func (s *Store) call(ctx context.Context, k kind, name string, fn func(context.C
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.CallLimit)
 	defer cancel()
 
-	if k == looks {
+	if k == readCall {
 		defer context.AfterFunc(ctx, func() { time.AfterFunc(lingering, cancel) })()
 	}
 
@@ -134,7 +132,7 @@ func (s *Store) call(ctx context.Context, k kind, name string, fn func(context.C
 	}
 
 	if err != nil {
-		if k == looks && broken(err) && ctx.Err() != nil {
+		if k == readCall && broken(err) && ctx.Err() != nil {
 			err = errors.Join(ctx.Err(), err) // whoever called gave up
 		}
 
@@ -149,7 +147,7 @@ func (s *Store) call(ctx context.Context, k kind, name string, fn func(context.C
 	return err
 }
 
-// attempts runs fn on a connection, and again on another one while it says so.
+// attempts runs fn on a connection, and on another one as long as fn returns again.
 func (s *Store) attempts(ctx context.Context, fn func(c *pgxpool.Conn) (again bool, err error)) error {
 	for n := 1; ; n++ {
 		c, err := s.pool.Acquire(ctx)
@@ -160,15 +158,15 @@ func (s *Store) attempts(ctx context.Context, fn func(c *pgxpool.Conn) (again bo
 		again, err := fn(c)
 		s.release(ctx, c, err)
 
-		if err == nil || !again || n >= mostAttempts || ctx.Err() != nil {
+		if err == nil || !again || n >= maxAttempts || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// release gives a connection back to the pool. When its server does not answer in time,
-// or takes no changes any more, all connections go: each of the others would cost the
-// same time, and a new one finds the server that has taken over.
+// release returns a connection to the pool. If its server does not answer in time, or
+// takes no changes any more, all connections are closed: each of the others would take
+// the same time, and a new one finds the server that has taken over.
 func (s *Store) release(ctx context.Context, c *pgxpool.Conn, err error) {
 	silent := err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && sqlState(err) == ""
 

@@ -14,8 +14,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// chainLocks are the locks of chains against the goroutines of this process, by the key
-// of the chain. One stays: there are no more than there are chains.
+// chainLocks are the locks of chains among the goroutines of this process, by the key
+// of the chain. They are never deleted: there are no more of them than chains.
 type chainLocks struct{ m sync.Map }
 
 func (l *chainLocks) of(key tokens.ChainKey) turn {
@@ -29,31 +29,31 @@ func (l *chainLocks) of(key tokens.ChainKey) turn {
 }
 
 const (
-	// lockSilence is how long the holder of a chain's lock may be silent: then the
-	// database ends its transaction. A process that was stopped, or is cut off, does not
-	// hold up the others.
+	// lockSilence is how long the holder of a chain's lock may be silent before the
+	// database ends its transaction. So a process that was stopped, or is cut off, does
+	// not hold up the others.
 	lockSilence = 30 * time.Second
-	// lockSign is how often a holder gives a sign of life.
-	lockSign = lockSilence / 3
+	// lockPing is how often a holder sends something.
+	lockPing = lockSilence / 3
 )
 
 // The pauses between attempts to lock a chain.
 const (
-	leastLockPause = 20 * time.Millisecond
-	mostLockPause  = 500 * time.Millisecond
+	minLockPause = 20 * time.Millisecond
+	maxLockPause = 500 * time.Millisecond
 )
 
-// Lock implements tokens.ChainStore: first against the goroutines of this process, then
-// against other processes, by the lock of a row, which a transaction holds that goes on
-// until unlock. A process that dies loses its connections, and with them its locks; one
-// that is stopped loses them after lockSilence. What it saves afterwards is told apart by
-// the chain's version (Swap).
+// Lock implements tokens.ChainStore. It locks a chain among the goroutines of this
+// process first, and then among processes: a transaction holds the lock of a row until
+// unlock is called. A process that dies loses its connections, and with them its locks.
+// One that is stopped loses them after lockSilence; what it tries to save afterwards is
+// refused, since the version of the chain has changed (Swap).
 func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
 	if err := c.s.writable(); err != nil {
 		return nil, err
 	}
 
-	c.s.chains() // makes what the locks need
+	c.s.chains() // initialises the locks
 
 	inProcess := c.s.chainLocks.of(key)
 	if err := inProcess.lock(ctx); err != nil {
@@ -73,10 +73,10 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 }
 
 // lockRow waits for the lock of a chain's row until ctx ends. It asks again and again:
-// waiting in the database would keep a connection, and a wait whose client has gone is
-// not noticed there.
+// to wait in the database would occupy a connection, and the database does not notice
+// when the client of a waiting statement is gone.
 func (c *Chains) lockRow(ctx context.Context, key tokens.ChainKey) (*heldLock, error) {
-	for pause := leastLockPause; ; pause = min(pause*2, mostLockPause) {
+	for pause := minLockPause; ; pause = min(pause*2, maxLockPause) {
 		held, err := c.tryRow(ctx, key)
 		if err != nil || held != nil {
 			return held, err
@@ -92,8 +92,8 @@ func (c *Chains) lockRow(ctx context.Context, key tokens.ChainKey) (*heldLock, e
 	}
 }
 
-// tryRow locks a chain's row, and returns nil if somebody else has it. As long as all
-// connections for locks are in use it waits: that is no fault of the database.
+// tryRow locks a chain's row. It returns nil if somebody else holds the lock. It waits
+// as long as all connections for locks are in use, which is no fault of the database.
 func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLock, err error) {
 	conn, err := c.s.lockPool.Acquire(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLoc
 
 	var t pgx.Tx
 
-	err = c.s.call(ctx, looks, "lock chain", func(ctx context.Context) (err error) {
+	err = c.s.call(ctx, readCall, "lock chain", func(ctx context.Context) (err error) {
 		t, err = tryLock(ctx, conn, key)
 		return err
 	})
@@ -122,7 +122,7 @@ func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLoc
 		limit: c.s.o.CallLimit,
 		ended: make(chan struct{}),
 	}
-	held.signs.Go(held.giveSigns)
+	held.signs.Go(held.keepAlive)
 
 	return held, nil
 }
@@ -168,9 +168,9 @@ type heldLock struct {
 	signs sync.WaitGroup
 }
 
-// giveSigns asks the database something now and then until the lock is released.
-func (h *heldLock) giveSigns() {
-	ticker := time.NewTicker(lockSign)
+// keepAlive asks the database something now and then until the lock is released.
+func (h *heldLock) keepAlive() {
+	ticker := time.NewTicker(lockPing)
 	defer ticker.Stop()
 
 	for {
@@ -184,13 +184,13 @@ func (h *heldLock) giveSigns() {
 			cancel()
 
 			if err != nil {
-				return // the lock is gone; what it protects is told apart by its version
+				return // the lock is lost; the chain's version still protects the chain (Swap)
 			}
 		}
 	}
 }
 
-// release gives the lock back.
+// release releases the lock.
 func (h *heldLock) release() {
 	close(h.ended)
 	h.signs.Wait()
@@ -198,6 +198,6 @@ func (h *heldLock) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), h.limit)
 	defer cancel()
 
-	_ = h.t.Rollback(ctx) // a connection that is broken has lost the lock already
+	_ = h.t.Rollback(ctx) // if the connection is broken, the lock is lost already
 	h.conn.Release()
 }

@@ -17,12 +17,12 @@ import (
 
 // chainState is what a Store needs for its chains.
 type chainState struct {
-	once sync.Once // makes what follows
+	once sync.Once // initialises the fields below
 
 	sealing turn        // one use of the anchor at a time
 	anchor  seal.Anchor // guarded by sealing
-	// verifiedOn is the timeline of the server when the tokens were verified; sealing
-	// guards it.
+	// verifiedOn is the timeline of the server when the tokens were last verified;
+	// guarded by sealing.
 	verifiedOn string
 
 	chainLocks chainLocks
@@ -66,8 +66,8 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 	return chain, ok, err
 }
 
-// find reads the row of a chain, and refuses what does not fit the seal. The caller may
-// use the anchor.
+// find reads the row of a chain, and returns an error if it does not fit the seal. The
+// caller has called useAnchor.
 func (c *Chains) find(t chainTable, key tokens.ChainKey) (seal.Row, bool, error) {
 	if err := c.s.checkSeal(t); err != nil {
 		return seal.Row{}, false, err
@@ -84,7 +84,7 @@ func (c *Chains) read(ctx context.Context, name string, fn func(t chainTable) er
 	}
 	defer unlock()
 
-	return c.s.call(ctx, looks, name, func(ctx context.Context) error {
+	return c.s.call(ctx, readCall, name, func(ctx context.Context) error {
 		if c.s.empty {
 			return nil
 		}
@@ -123,8 +123,8 @@ func (c *Chains) useAnchor(ctx context.Context) (unlock func(), err error) {
 	return c.s.sealing.unlock, nil
 }
 
-// Save implements tokens.ChainStore. A context that ends does not stop a Save that has
-// begun.
+// Save implements tokens.ChainStore. A Save that has begun is not stopped by the end of
+// its context.
 func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
 	return c.put(ctx, "save chain", key, chain, seeds, func(seal.Row) error { return nil })
 }
@@ -136,8 +136,7 @@ func (c *Chains) Swap(ctx context.Context, key tokens.ChainKey, chain tokens.Cha
 	})
 }
 
-// put makes a chain the newest state, unless allow returns an error for the row that is
-// there.
+// put makes a chain the newest state, unless allow returns an error for the stored row.
 func (c *Chains) put(
 	ctx context.Context,
 	name string,
@@ -175,7 +174,8 @@ func (c *Chains) put(
 	})
 }
 
-// storable returns a text as PostgreSQL takes it: UTF-8 without the character 0.
+// storable returns a text in the form that PostgreSQL accepts: UTF-8 without the
+// character 0.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
 }
@@ -184,19 +184,20 @@ func storable(text string) string {
 type alteration struct {
 	c  *Chains
 	fn func(t chainTable) ([]seal.Row, error)
-	// key writes the seal; anyway takes what is there as good.
+	// key encrypts the seal. anyway accepts what is stored even if it does not fit the
+	// seal.
 	key    *seal.Key
 	anyway bool
-
-	// rows were written, with which the seal became sealed. barred is what the seal said.
+	// rows were written, and sealed is the seal with them. barred is the error of the
+	// check of the seal.
 	rows   []seal.Row
 	sealed seal.Change
 	barred error
 }
 
-// change writes the rows that fn returns, with their seal, in a transaction that nobody
-// else's change interrupts. fn may use the anchor, and is run again when the connection
-// breaks.
+// change writes the rows that fn returns, with their seal, in a transaction. No other
+// change of chains comes in between. fn may use the anchor, and is run again when the
+// connection breaks.
 func (c *Chains) change(ctx context.Context, name string, fn func(t chainTable) ([]seal.Row, error)) error {
 	return c.alter(ctx, name, &alteration{c: c, fn: fn, key: c.s.key.Load()})
 }
@@ -213,7 +214,7 @@ func (c *Chains) alter(ctx context.Context, name string, a *alteration) error {
 	defer unlock()
 
 	err = c.s.update(ctx, name, a.run)
-	if errors.Is(err, errUnknown) && a.stands(ctx) {
+	if errors.Is(err, errUnknown) && a.isStored(ctx) {
 		err = nil
 	}
 
@@ -224,7 +225,7 @@ func (c *Chains) alter(ctx context.Context, name string, a *alteration) error {
 	c.s.anchor.Commit(a.sealed)
 
 	if a.barred != nil {
-		c.s.o.Log.Warn(fmt.Sprintf("what %s held was taken as good, although: %v", c.s.where, a.barred))
+		c.s.o.Log.Warn(fmt.Sprintf("the tokens in %s were accepted, although: %v", c.s.where, a.barred))
 	}
 
 	return nil
@@ -267,9 +268,9 @@ func (a *alteration) run(ctx context.Context, tx pgx.Tx) (err error) {
 	return err
 }
 
-// stands reports, after a COMMIT without an answer, whether the change is there all the
-// same. What is encrypted is never the same twice, and neither is a version.
-func (a *alteration) stands(ctx context.Context) bool {
+// isStored reports, after a COMMIT without an answer, whether the change was made.
+// Neither an encrypted text nor a version is ever the same twice.
+func (a *alteration) isStored(ctx context.Context) bool {
 	if len(a.rows) == 0 {
 		return false
 	}
@@ -351,8 +352,9 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 	return removed && err == nil, err
 }
 
-// Rekey implements store.Chains. Rows that are in the new form already are left as they
-// are. What did not fit the seal, and was taken as good, is logged.
+// Rekey implements store.Chains. Rows that are encrypted with the new key already are
+// left as they are. It is logged if the rows did not fit the seal and were accepted all
+// the same.
 func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
 	to, err := seal.NewKey(newKey)
 	if err != nil {
@@ -387,8 +389,7 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 	return changed, nil
 }
 
-// renewed returns the rows that are not in the form in which a key would write them,
-// encrypted anew with it.
+// renewed returns the rows that are not encrypted with a key yet, encrypted with it.
 func (c *Chains) renewed(t chainTable, to *seal.Key) (out []seal.Row, err error) {
 	err = t.Each(func(r *seal.Row) error {
 		if r.Removed || r.Current(to) {

@@ -68,8 +68,8 @@ func (t chainTable) Generation() (uint64, error) {
 	return uint64(n), err
 }
 
-// lockGeneration keeps all other changes of chains away until the transaction ends, and
-// returns how many there were.
+// lockGeneration makes all other changes of chains wait until the transaction ends. It
+// returns how many changes there were so far.
 func (t chainTable) lockGeneration() (uint64, error) {
 	const ask = `SELECT number FROM defender.meta WHERE name = '` + generationName + `' FOR UPDATE`
 
@@ -88,7 +88,8 @@ func (t chainTable) lockGeneration() (uint64, error) {
 	return uint64(n), err
 }
 
-// putGeneration notes how many changes there were. lockGeneration was called.
+// putGeneration stores how many changes there were. The caller has called
+// lockGeneration.
 func (t chainTable) putGeneration(n uint64) error {
 	return t.exec(`UPDATE defender.meta SET number = $1::bigint WHERE name = '`+generationName+`'`, int64(n))
 }
@@ -107,7 +108,7 @@ func (t chainTable) Find(key tokens.ChainKey) (r seal.Row, ok bool, err error) {
 // Each implements seal.Table.
 func (t chainTable) Each(do func(r *seal.Row) error) error { return t.each("", do) }
 
-// each calls do for the rows that a clause leaves, in its order.
+// each calls do for the rows that a clause selects, in its order.
 func (t chainTable) each(clause string, do func(r *seal.Row) error) error {
 	rows, err := t.q.Query(t.ctx, `SELECT `+seal.Columns+` FROM defender.chains `+clause)
 	if err != nil {
@@ -140,7 +141,7 @@ func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) err
 	return seal.EachVersion(rows, do)
 }
 
-// write puts a row in the place of the one of its chain.
+// write writes a row, in place of the one that its chain has.
 func (t chainTable) write(r *seal.Row) error {
 	const put = `INSERT INTO defender.chains (` + seal.Columns + `)
 		VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::boolean, $6::bytea, $7::bytea,

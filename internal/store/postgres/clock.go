@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uptime counts through suspension too.
+// uptime returns the time since the machine started, suspension included.
 // https://man7.org/linux/man-pages/man2/clock_gettime.2.html
 func uptime() time.Duration {
 	var ts unix.Timespec
@@ -19,24 +19,24 @@ func uptime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// databaseClock is what a process knows of the clock of the database: what it showed when
-// it was asked last, and how long ago the question was sent. The time that now returns is
-// therefore never behind the true one, but for how much two clocks drift in
-// clockStale; it is ahead by at most the time that the answer took. That is the right way
-// round: what was delivered counts as delivered later than it was.
+// databaseClock is what a process knows of the clock of the database: the time that it
+// showed when it was asked last, and when that question was sent. The time that now
+// returns is never behind the true one, except for the drift of two clocks within
+// clockStale; it is ahead by at most the time that the answer took. That is the safe
+// direction: events count as delivered later than they were.
 type databaseClock struct {
 	uptime func() time.Duration
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	known bool
-	at    time.Time     // on the database's clock
-	asked time.Duration // by uptime
+	at    time.Time     // the last answer, on the clock of the database
+	asked time.Duration // when the question was sent, by uptime
 }
 
 // clockStale is how old the last answer may be.
 const clockStale = 30 * time.Second
 
-// observe notes an answer to a question that was sent at asked.
+// observe records the answer to a question that was sent at asked.
 func (c *databaseClock) observe(asked time.Duration, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,9 +56,9 @@ func (c *databaseClock) now() (now time.Time, fresh bool) {
 	return c.at.Add(since), c.known && since < clockStale
 }
 
-// look returns the time on the database's clock, however long ago it was asked; known is
-// false if it never was.
-func (c *databaseClock) look() (now time.Time, known bool) {
+// estimate returns the time on the database's clock, however old the last answer is.
+// known is false if there was none.
+func (c *databaseClock) estimate() (now time.Time, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
@@ -68,7 +68,7 @@ func (c *databaseClock) look() (now time.Time, known bool) {
 // ClockAhead implements store.Clocked. The answer to each renewal of a lease shows the
 // clock of the database.
 func (s *Store) ClockAhead() time.Duration {
-	now, known := s.clock.look()
+	now, known := s.clock.estimate()
 	if !known {
 		return 0
 	}

@@ -57,7 +57,7 @@ func (s *Store) DeferredEvents(ctx context.Context, key alert.UnitKey, id int64)
 	return events, events != nil, err
 }
 
-// putQuery adds an entry, or replaces the one with an ID.
+// putQuery adds an entry, or replaces the one with the given ID.
 const putQuery = `INSERT INTO defender.deferred
 		(id, unit, kind, since, until, reason, tries, next_try, replay, stamp, events)
 	SELECT coalesce(nullif($1::bigint, 0), nextval(pg_get_serial_sequence('defender.deferred', 'id'))),
@@ -82,7 +82,7 @@ func (w *writing) queuePut(ctx context.Context, u *unitRow, d store.Deferred) (*
 		next, d.Replay, w.stamp, d.Events), nil
 }
 
-// shiftedTime returns a time on another clock; no time stays none.
+// shiftedTime returns a time on another clock. The zero time stays zero.
 func shiftedTime(t time.Time, by time.Duration) time.Time {
 	if t.IsZero() {
 		return t
@@ -134,8 +134,8 @@ func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) e
 	})
 }
 
-// queueDrop queues the removal of an entry in two steps: it is hidden now, and deleted
-// when no takeover may bring it back any more.
+// queueDrop queues the removal of an entry, in two steps: it is hidden now, and deleted
+// when no takeover can bring it back any more.
 func (w *writing) queueDrop(u *unitRow, id int64) {
 	at := time.UnixMicro(w.now.At.Microseconds())
 

@@ -74,7 +74,7 @@ func (d *doubts) filter(key alert.UnitKey, keep func(*doubt) bool) {
 
 // settle decides by the stamp in a unit's row. A write that expects another one is not
 // carried out any more.
-func (d *doubts) settle(key alert.UnitKey, stamp int64) {
+func (d *doubts) resolve(key alert.UnitKey, stamp int64) {
 	d.filter(key, func(one *doubt) bool {
 		one.applied = one.applied || one.stamp == stamp
 

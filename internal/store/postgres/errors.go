@@ -25,15 +25,15 @@ func sqlState(err error) string {
 	return ""
 }
 
-// again40 reports whether a transaction was undone because of another one, so that it can
-// be run again.
-func again40(err error) bool {
+// retryable reports whether a transaction was undone because of another one (SQLSTATE
+// class 40), so that it can be run again.
+func retryable(err error) bool {
 	state := sqlState(err)
 	return state == "40001" || state == "40P01"
 }
 
-// broken reports whether an error leaves the connection useless, or says that there is
-// none: the network, the end of the server, a limit of time.
+// broken reports whether a connection is of no use after an error, or could not be
+// made: the network failed, the server ended, or a time limit was reached.
 func broken(err error) bool {
 	if err == nil {
 		return false
@@ -59,13 +59,14 @@ func broken(err error) bool {
 	return strings.Contains(err.Error(), "conn closed")
 }
 
-// errNoTables says that the schema went away under a store that had found it.
+// errNoTables says that the tables were removed while the store was open.
 var errNoTables = errors.New("the tables of the schema defender are gone")
 
-// errUnfit says that the database, or the role, has settings with which it does not work.
+// errUnfit says that the store cannot work with the settings of the database or the
+// role.
 var errUnfit = errors.New("cannot be used as it is")
 
-// explain gives an error its class, and a sentence that names the database.
+// explain adds to an error its class, the name of the database and a remedy.
 func (s *Store) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errUnfit) || store.Explained(err) {
 		return err
@@ -98,13 +99,13 @@ func (s *Store) explain(err error) error {
 // unreachable says what to do about a server that does not answer.
 func (s *Store) unreachable(err error) string {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	remedy := "see whether the server runs and the network lets this machine through"
+	remedy := "check that the server runs and that this machine can reach it"
 
 	switch {
 	case strings.Contains(err.Error(), "read only connection"):
 		remedy = "none of these servers takes changes: they are read-only, or standbys of which one has to be promoted"
 	case !connecting && errors.Is(err, context.DeadlineExceeded):
-		remedy = fmt.Sprintf("no answer came within %s: see whether it is overloaded, or a table is locked (SELECT "+
+		remedy = fmt.Sprintf("no answer came within %s: check whether it is overloaded, or a table is locked (SELECT "+
 			"* FROM pg_stat_activity WHERE wait_event_type = 'Lock'), and whether the network works", s.o.CallLimit)
 	}
 
@@ -115,7 +116,8 @@ func (s *Store) unreachable(err error) string {
 	return remedy
 }
 
-// oneLine is an error that names one failed connection a line, and some of them twice.
+// oneLine is an error whose text is brought to one line: pgx writes a line for each
+// failed connection, some of them twice.
 type oneLine struct{ error }
 
 // Error implements error.
@@ -138,7 +140,7 @@ var classes = []struct {
 	{"53 55P03 57014 40", store.ErrBusy, "try again"},
 	{"25006", store.ErrReadOnly, "the server is a standby or read-only: name the primary in the connection " +
 		"string, or all of them with target_session_attrs=read-write"},
-	{"28", store.ErrDenied, "see user and password in the connection string or in PGPASSFILE, and pg_hba.conf " +
+	{"28", store.ErrDenied, "check user and password in the connection string or in PGPASSFILE, and pg_hba.conf " +
 		"on the server"},
 	{"42704", store.ErrDenied, "the connection string has a parameter that neither this program nor the server " +
 		"knows"},
@@ -181,7 +183,7 @@ func classOf(err error) (remedy string, kind error) {
 	}
 
 	if e.Code == "08P01" && refusedByPooler(e.Message) {
-		return "see user, password and database in the connection string, and the settings of the pooler",
+		return "check user, password and database in the connection string, and the settings of the pooler",
 			store.ErrDenied
 	}
 
@@ -196,7 +198,8 @@ func classOf(err error) (remedy string, kind error) {
 	return "", nil
 }
 
-// refusedByPooler tells refusals of pgbouncer, which have all the same SQLSTATE.
+// refusedByPooler reports whether pgbouncer refuses this program: its errors all have
+// the same SQLSTATE.
 func refusedByPooler(message string) bool {
 	for _, part := range []string{"no such database", "no such user", "authentication failed", "not allowed"} {
 		if strings.Contains(message, part) {

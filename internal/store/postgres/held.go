@@ -12,11 +12,11 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// held is what this opening holds: the node that it is, and its units with their epochs.
-// What the tables of units say is remembered with each, since nobody else writes to a
-// unit that is held under its epoch.
+// held is what this opening holds: the node that it is, and its units with their
+// epochs. The contents of the tables are remembered for each unit, since nobody else
+// writes to a unit that is held under its epoch.
 type held struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	node  store.Node
 	units map[alert.UnitKey]*heldUnit
 }
@@ -26,19 +26,19 @@ type heldUnit struct {
 	key   alert.UnitKey
 	id    int64
 	epoch int64
-	// row is what the tables say of it; nil if that is to be read. Store.writes guards
+	// row is what the tables have of it; nil if that has to be read. Store.writes guards
 	// it, and the fields below.
 	row *unitRow
-	// stamps are those that the row may have: of the write that came last, and of those
-	// after it of which nobody knows whether they were carried out. Without any, the row
-	// was not read yet.
+	// stamps are the stamps that the row may have: that of the last confirmed write, and
+	// those of later writes that may have been carried out or not. It is empty if the
+	// row was not read yet.
 	stamps []int64
-	// undone says that the tables went back to before a write that was confirmed. The
-	// unit is not written to until it is loaded again.
+	// undone says that the tables have lost a confirmed write. The unit is not written
+	// to until it is loaded again.
 	undone atomic.Bool
 }
 
-// know notes what the tables say of the unit, if it is held.
+// know records what the tables have of the unit. u is nil if the unit is not held.
 func (u *heldUnit) know(row *unitRow) {
 	if u == nil {
 		return
@@ -50,15 +50,15 @@ func (u *heldUnit) know(row *unitRow) {
 	}
 }
 
-// doubt notes that nobody knows whether a write with a stamp was carried out.
+// doubt records that a write with a stamp may have been carried out or not.
 func (u *heldUnit) doubt(stamp int64) {
 	if u != nil {
 		u.stamps = append(u.stamps, stamp)
 	}
 }
 
-// read notes the stamp that was found in the row. It reports false if what was written
-// before is not there any more.
+// read records the stamp that was found in the row. It returns false if an earlier
+// write is lost.
 func (u *heldUnit) read(stamp int64) bool {
 	if u == nil {
 		return true
@@ -75,7 +75,8 @@ func (u *heldUnit) read(stamp int64) bool {
 	return !u.undone.Load()
 }
 
-// reloaded notes that what this process knows of a unit is what the tables say.
+// reloaded is called when a unit was loaded: what this process knows of it is now what
+// the tables have.
 func (s *Store) reloaded(ctx context.Context, key alert.UnitKey) error {
 	u := s.held.unit(key)
 	if u == nil || !u.undone.Load() {
@@ -93,27 +94,27 @@ func (s *Store) reloaded(ctx context.Context, key alert.UnitKey) error {
 	return nil
 }
 
-// undonePause is how often the log says that commits are gone: each unit of a node
-// notices it by itself.
+// undonePause is how often lost commits are logged at most: each unit of a node notices
+// them by itself.
 const undonePause = time.Minute
 
-// sayUndone says that the database has lost what was committed.
-func (s *Store) sayUndone() {
+// logUndone logs that the database has lost commits.
+func (s *Store) logUndone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	now := s.o.Uptime()
-	if s.toldUndone != 0 && now-s.toldUndone < undonePause {
+	if s.undoneLoggedAt != 0 && now-s.undoneLoggedAt < undonePause {
 		return
 	}
 
-	s.toldUndone = now
-	s.o.Log.Error(fmt.Sprintf("%s: what was committed last is not there any more: a standby has taken over without "+
-		"it, or a backup was put back; the tenants concerned are read again from where the database stands, and "+
+	s.undoneLoggedAt = now
+	s.o.Log.Error(fmt.Sprintf("%s: the last commits are lost: a standby has taken over without "+
+		"them, or a backup was put back; the tenants concerned are read again from where the database stands, and "+
 		"alerts are emitted again, unmarked", s.where))
 }
 
-// setNode notes that this opening is a node. It holds nothing yet.
+// setNode records which node this opening is. It holds nothing yet.
 func (h *held) setNode(n store.Node) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,7 +130,7 @@ func (h *held) self() store.Node {
 	return h.node
 }
 
-// add notes that a unit, with its id in the tables, is held under an epoch from now on.
+// add records that a unit, with its id in the tables, is held under an epoch.
 func (h *held) add(key alert.UnitKey, id, epoch int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -149,7 +150,7 @@ func (h *held) add(key alert.UnitKey, id, epoch int64) {
 	}
 }
 
-// remove notes that units are not held any more.
+// remove records that units are not held any more.
 func (h *held) remove(keys ...alert.UnitKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -159,7 +160,7 @@ func (h *held) remove(keys ...alert.UnitKey) {
 	}
 }
 
-// keep notes that no other units are held than those that still returns true for.
+// keep removes the units for which still returns false.
 func (h *held) keep(still func(key alert.UnitKey, epoch int64) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +16,7 @@ import (
 
 // leaseState is what a Store needs for its leases.
 type leaseState struct {
-	session string        // tells this opening from others with the same node_id
+	session string        // differs from that of any other opening with the same node_id
 	changed chan struct{} // see Store.Changed
 
 	listen struct {
@@ -33,9 +31,9 @@ func (l *leaseState) initLeases() {
 	l.changed = make(chan struct{}, 1)
 }
 
-// forgottenAfter is how long ago the lease of a node without units ended when it is not
-// listed any more, and its row goes with the next node that joins: names of machines that
-// were replaced would add up.
+// forgottenAfter is how long a node without units is listed after its lease has ended.
+// Then the next node that joins deletes its row: otherwise names of replaced machines
+// would add up.
 const forgottenAfter = 24 * time.Hour
 
 // errNotJoined is returned by calls that only a node may make.
@@ -92,7 +90,8 @@ func (s *Store) Join(ctx context.Context, n store.Node) error {
 	return nil
 }
 
-// enter makes the node's row, or takes one over that an earlier process left behind.
+// enter makes the node's row, or takes over the one that an earlier process left
+// behind.
 func (s *Store) enter(ctx context.Context, t pgx.Tx, n store.Node) error {
 	for {
 		var (
@@ -115,7 +114,7 @@ func (s *Store) enter(ctx context.Context, t pgx.Tx, n store.Node) error {
 				return err
 			}
 
-			continue // another process was faster: see what it is
+			continue // another process was faster: look at its row
 		case err != nil:
 			return err
 		case session == s.session:
@@ -139,8 +138,8 @@ func (s *Store) rejoin(ctx context.Context, t pgx.Tx, n store.Node) error {
 	return err
 }
 
-// succeed takes over the row of an earlier process that died. Its units are free, and
-// remember from when on they are to be undone. This node is their home.
+// succeed takes over the row of an earlier process that died. Its units become free,
+// with the time from which on they are to be undone. This node is their home.
 func (s *Store) succeed(ctx context.Context, t pgx.Tx, n store.Node) error {
 	if err := recall(ctx, t, waitLocked, n.TakeoverReplay, n.ID); err != nil {
 		return err
@@ -167,7 +166,7 @@ type heldRow struct {
 	id    int64
 	epoch int64
 	home  *string // a live node other than this one that is its home
-	// recalled: see store.Standing.
+	// recalled says that it is one of store.Standing.Recalled.
 	recalled bool
 }
 
@@ -189,7 +188,7 @@ const freeQuery = `SELECT u.login_host, u.tenant_id, u.api, u.state_id
 	FROM defender.units u LEFT JOIN defender.nodes o ON o.id = u.owner
 	WHERE u.owner IS NULL OR o.expires_at < defender.clock()`
 
-// forgetGiven removes what is older than any takeover_replay may be.
+// forgetGiven deletes what is older than the longest takeover_replay.
 const forgetGiven = `DELETE FROM defender.given WHERE at < defender.clock() - interval '8 days'`
 
 func scanKey(row pgx.CollectableRow) (key alert.UnitKey, err error) {
@@ -198,10 +197,10 @@ func scanKey(row pgx.CollectableRow) (key alert.UnitKey, err error) {
 	return key, err
 }
 
-// Renew implements store.Leases. The node's row is renewed first, and its units are read
-// after that, in a statement of its own: a claim of them either waits for this
-// transaction and then sees that the node lives, or was committed before and is seen
-// here.
+// Renew implements store.Leases. It renews the node's row first, and reads the units
+// after that, in another statement: a claim of the units either waits for this
+// transaction, and then sees that the node is alive, or it was committed before and is
+// seen here.
 func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 	self := s.held.self()
 	if self.ID == "" {
@@ -247,7 +246,7 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 		return store.Standing{}, err
 	}
 
-	s.settle(&standing, units)
+	s.noteHeld(&standing, units)
 
 	return standing, nil
 }
@@ -290,8 +289,8 @@ func readStanding(results pgx.BatchResults, standing *store.Standing, units *[]h
 	return now, err
 }
 
-// settle notes which units are held, those of a claim whose answer was lost included.
-func (s *Store) settle(standing *store.Standing, units []heldRow) {
+// noteHeld records which units are held, also those of a claim whose answer was lost.
+func (s *Store) noteHeld(standing *store.Standing, units []heldRow) {
 	epochs := make(map[alert.UnitKey]int64, len(units))
 
 	for _, u := range units {
@@ -314,11 +313,6 @@ func (s *Store) settle(standing *store.Standing, units []heldRow) {
 	}
 
 	s.held.keep(func(key alert.UnitKey, epoch int64) bool { return epochs[key] == epoch })
-}
-
-// Release implements store.Leases.
-func (s *Store) Release(ctx context.Context, away bool, keys ...alert.UnitKey) error {
-	return s.giveUp(ctx, away, false, keys)
 }
 
 // ReleaseUncommitted implements store.Leases.
@@ -371,124 +365,4 @@ func (s *Store) giveUp(ctx context.Context, away, uncommitted bool, keys []alert
 	s.held.remove(released...)
 
 	return nil
-}
-
-// Leave implements store.Leases.
-func (s *Store) Leave(ctx context.Context) error {
-	self := s.held.self()
-	if self.ID == "" {
-		return ctx.Err()
-	}
-
-	if err := s.writes.lock(ctx); err != nil {
-		return err
-	}
-	defer s.writes.unlock()
-
-	err := s.update(ctx, "leave", func(ctx context.Context, t pgx.Tx) error {
-		tag, err := t.Exec(ctx, `SELECT FROM defender.nodes WHERE id = $1::text AND session = $2::text FOR UPDATE`,
-			self.ID, s.session)
-		if err != nil || tag.RowsAffected() == 0 {
-			return err // another process has the ID
-		}
-
-		rows, err := t.Query(ctx, `UPDATE defender.units SET owner = NULL, free_since = defender.clock()
-			WHERE owner = $1::text RETURNING id`, self.ID)
-		if err := give(ctx, t, self.ID, rows, err); err != nil {
-			return err
-		}
-
-		if _, err := t.Exec(ctx, `DELETE FROM defender.nodes WHERE id = $1::text`, self.ID); err != nil {
-			return err
-		}
-
-		return s.notify(ctx, t)
-	})
-	if err != nil {
-		return err
-	}
-
-	s.held.setNode(store.Node{})
-
-	return nil
-}
-
-// Nodes implements store.Leases.
-func (s *Store) Nodes(ctx context.Context) (list []store.NodeStatus, err error) {
-	err = s.view(ctx, "nodes", func(ctx context.Context, q querier) error {
-		rows, err := q.Query(ctx, `SELECT n.id, n.version, c - n.joined_at, c - n.renewed_at, c - n.expires_at,
-				n.expires_at >= c, n.draining, (SELECT count(*) FROM defender.units u WHERE u.owner = n.id)
-			FROM (SELECT defender.clock() AS c OFFSET 0) AS clock, defender.nodes n
-			WHERE n.expires_at >= c - $1::interval OR EXISTS (SELECT FROM defender.units u WHERE u.owner = n.id)`,
-			forgottenAfter)
-		if err != nil {
-			return err
-		}
-
-		now := s.o.Now()
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n store.NodeStatus, err error) {
-			var joined, renewed, expired time.Duration
-
-			err = row.Scan(&n.ID, &n.Version, &joined, &renewed, &expired, &n.Live, &n.Draining, &n.Units)
-			n.Joined, n.Renewed, n.Expires = now.Add(-joined), now.Add(-renewed), now.Add(-expired)
-
-			return n, err
-		})
-
-		return err
-	})
-
-	slices.SortFunc(list, func(a, b store.NodeStatus) int { return strings.Compare(a.ID, b.ID) })
-
-	return list, err
-}
-
-// Drain implements store.Leases.
-func (s *Store) Drain(ctx context.Context, id string, on bool) (known bool, err error) {
-	err = s.update(ctx, "drain", func(ctx context.Context, t pgx.Tx) error {
-		tag, err := t.Exec(ctx, `UPDATE defender.nodes SET draining = $2::boolean WHERE id = $1::text`, id, on)
-		if err != nil {
-			return err
-		}
-
-		known = tag.RowsAffected() > 0
-
-		return s.notify(ctx, t)
-	})
-
-	return known && err == nil, err
-}
-
-// Holders implements store.Leases.
-func (s *Store) Holders(ctx context.Context) (all map[alert.UnitKey]store.Holder, err error) {
-	err = s.view(ctx, "holders", func(ctx context.Context, q querier) error {
-		all = make(map[alert.UnitKey]store.Holder)
-
-		rows, err := q.Query(ctx, `SELECT u.login_host, u.tenant_id, u.api, u.state_id, u.owner, u.epoch,
-				c - u.claimed_at, c - n.renewed_at, n.expires_at >= c
-			FROM (SELECT defender.clock() AS c OFFSET 0) AS clock,
-				defender.units u JOIN defender.nodes n ON n.id = u.owner`)
-		if err != nil {
-			return err
-		}
-
-		var (
-			key            alert.UnitKey
-			h              store.Holder
-			since, renewed time.Duration
-		)
-
-		now := s.o.Now()
-		_, err = pgx.ForEachRow(rows, []any{&key.LoginHost, &key.TenantID, &key.API, &key.StateID, &h.Node, &h.Epoch,
-			&since, &renewed, &h.Live}, func() error {
-			h.Since, h.Renewed = now.Add(-since), now.Add(-renewed)
-			all[key] = h
-
-			return nil
-		})
-
-		return err
-	})
-
-	return all, err
 }

@@ -10,22 +10,22 @@ import (
 	"fluent-bit-defender/internal/pause"
 )
 
-// channel is what nodes tell each other about changes on.
+// channel is the channel of LISTEN and NOTIFY on which nodes announce changes.
 const channel = "defender"
 
-// Pauses of the connection that listens.
+// Times of the connection that listens.
 const (
 	firstPause   = time.Second
 	longestPause = time.Minute
-	// quietFor is how long it may hear nothing before it makes sure that it is alive.
+	// quietFor is how long nothing may arrive before the connection is checked.
 	quietFor = time.Minute
 )
 
 // Changed implements store.Leases.
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
-// notify tells the other nodes, when the transaction is committed, that something has
-// changed. It works through a pooler, too.
+// notify tells the other nodes that something has changed, when the transaction is
+// committed. It also works through a pooler.
 func (s *Store) notify(ctx context.Context, t pgx.Tx) error {
 	_, err := t.Exec(ctx, `SELECT pg_notify($1::text, $2::text)`, channel, s.session)
 
@@ -48,7 +48,7 @@ func (s *Store) startListening() {
 	go s.listenUntil(ctx)
 }
 
-// closeLeases ends what listens for other nodes.
+// closeLeases ends listening for other nodes.
 func (s *Store) closeLeases() {
 	s.listen.mu.Lock()
 	defer s.listen.mu.Unlock()
@@ -58,13 +58,13 @@ func (s *Store) closeLeases() {
 	}
 }
 
-// errPooler says that between this process and the database there is a pooler, which
-// forwards nothing.
+// errPooler says that there is a pooler between this process and the database, which
+// forwards no notifications.
 var errPooler = errors.New("a pooler is between")
 
-// listenUntil listens, and connects again whenever the connection breaks, until ctx ends.
-// Nobody waits for it, so that its errors are none: whoever uses the store looks for
-// changes now and then all the same.
+// listenUntil listens, and connects again whenever the connection breaks, until ctx
+// ends. Its errors are ignored, since nobody depends on it: the nodes look for changes
+// now and then all the same.
 func (s *Store) listenUntil(ctx context.Context) {
 	wait := firstPause
 
@@ -94,11 +94,11 @@ func (s *Store) listenOnce(ctx context.Context, connected func()) error {
 		closing, cancel := context.WithTimeout(context.Background(), connectTimeout)
 		defer cancel()
 
-		_ = c.Close(closing) // it is of no use any more, however that ends
+		_ = c.Close(closing) // the connection is of no use any more, even if this fails
 	}()
 
 	connected()
-	s.tellChanged() // whatever was told before is lost
+	s.signalChanged() // earlier notifications are lost
 
 	for {
 		waiting, cancel := context.WithTimeout(ctx, quietFor)
@@ -110,7 +110,7 @@ func (s *Store) listenOnce(ctx context.Context, connected func()) error {
 		switch {
 		case err == nil:
 			if n.Payload != s.session {
-				s.tellChanged()
+				s.signalChanged()
 			}
 		case quiet:
 			if err := s.limited(ctx, func(ctx context.Context) error { return c.Ping(ctx) }); err != nil {
@@ -163,8 +163,8 @@ func (s *Store) limited(ctx context.Context, fn func(context.Context) error) err
 	return fn(ctx)
 }
 
-// tellChanged tells whoever listens on Changed, unless it has been told already.
-func (s *Store) tellChanged() {
+// signalChanged sends a value to the channel of Changed, unless there is one already.
+func (s *Store) signalChanged() {
 	select {
 	case s.changed <- struct{}{}:
 	default:

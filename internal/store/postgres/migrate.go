@@ -14,8 +14,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// schemaVersion is that of the last file in migrations. They are never changed once they
-// are released: what has to be different comes in a new one.
+// schemaVersion is the version of the last file in migrations. A file is never changed
+// once it is released: a change comes in a new file.
 const schemaVersion = 1
 
 // migrationLock is the number of the lock, held to the end of a transaction, under which
@@ -73,10 +73,10 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
-// fit returns errUnfit if texts and values cannot be exchanged with the database as they
-// are.
+// fit returns errUnfit if the settings of the database change the texts and values that
+// are exchanged with it.
 func (s *Store) fit(ctx context.Context, c *pgx.Conn) error {
-	// Names of tenants have letters of all languages.
+	// Names of tenants may have letters of any language.
 	if encoding := c.PgConn().ParameterStatus("server_encoding"); encoding != "" && encoding != "UTF8" {
 		return fmt.Errorf("%s: %w: its encoding is %s, which does not hold every name: make it anew with "+
 			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", s.where, errUnfit, plain.Text(encoding, 64))

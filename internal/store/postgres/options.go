@@ -24,11 +24,11 @@ type Options struct {
 	// Key is the 32-byte key that encrypts refresh tokens. An opening that polls needs
 	// one.
 	Key []byte
-	// Inputs is set by a process that polls. It writes to a unit only while it holds it
-	// (store.Leases), and may be opened while the database is away.
+	// Inputs is set by a process that polls. The store writes to a unit only while it
+	// holds it (store.Leases), and may be opened while the database cannot be reached.
 	Inputs bool
-	// ReadOnly opens for looking only: no tables are made or changed, and those that are
-	// missing read as empty.
+	// ReadOnly opens the store for reading only: no tables are made or changed, and
+	// missing tables read as empty.
 	ReadOnly bool
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
@@ -41,12 +41,12 @@ type Options struct {
 	// DefaultCallLimit.
 	CallLimit time.Duration
 
-	// home returns the home directory of the user where $HOME does not say it.
+	// home returns the home directory of the user if $HOME is not set.
 	home func() string
 }
 
-// DefaultCallLimit is how long a call takes at most, unless Options say otherwise. It is
-// shorter than what a node trusts its lease for by default.
+// DefaultCallLimit is how long a call takes at most, unless Options say otherwise. It
+// is shorter than the time for which a node trusts its lease by default.
 const DefaultCallLimit = 10 * time.Second
 
 const (
@@ -92,8 +92,8 @@ func (o *Options) poolConfig() (*pgxpool.Config, error) {
 
 	o.complete(c.ConnConfig)
 
-	// A changed password, authority or client certificate counts from the next
-	// connection on. While a file is being replaced, what was read before does.
+	// A changed password, authority or client certificate is used from the next
+	// connection on. While its file is being replaced, the old one is used.
 	c.BeforeConnect = func(_ context.Context, next *pgx.ConnConfig) error {
 		if fresh, err := o.parse(); err == nil {
 			o.complete(fresh.ConnConfig)
@@ -108,14 +108,14 @@ func (o *Options) poolConfig() (*pgxpool.Config, error) {
 	}
 
 	c.MaxConnIdleTime = min(c.MaxConnIdleTime, maxIdle)
-	// A connection that was cut is noticed by its next use, which is then made again.
+	// A broken connection is noticed at its next use, and the call is made again.
 	c.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 
 	return c, nil
 }
 
-// complete sets what a connection has to be like here, whatever the role or the database
-// have as their settings.
+// complete sets the properties that every connection needs, whatever the settings of
+// the role or the database are.
 func (o *Options) complete(c *pgx.ConnConfig) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
@@ -136,14 +136,14 @@ func (o *Options) complete(c *pgx.ConnConfig) {
 	c.RuntimeParams["client_encoding"] = "UTF8"
 	c.RuntimeParams["datestyle"] = "ISO"
 
-	// Neither names for prepared statements nor a cache of them: a connection of a pool
-	// such as pgbouncer is another one with each transaction.
+	// No named prepared statements and no cache of them: behind a pooler such as
+	// pgbouncer each transaction may run on another connection.
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	c.StatementCacheCapacity = 0
 	c.DescriptionCacheCapacity = 0
 }
 
-// place names a database for people, without user and password.
+// place returns a name of the database for people, without user and password.
 func place(c *pgx.ConnConfig) string {
 	var names []string
 	for _, e := range endpoints(c) {

@@ -14,8 +14,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// partTable keeps the seen-set of one unit in a transaction. Changes are collected, and
-// written at its end (queueParts). It implements unitstate.Table.
+// partTable is the seen-set of one unit in a transaction. It collects changes, which
+// queueParts writes at the end. It implements unitstate.Table.
 type partTable struct {
 	ctx     context.Context
 	s       *Store
@@ -24,7 +24,7 @@ type partTable struct {
 	changed map[int64]partChange // by Seq
 }
 
-// partChange is a part as it will be; without data it is removed.
+// partChange is a part as it will be written; without data it is deleted.
 type partChange struct {
 	part unitstate.Part
 	data []byte

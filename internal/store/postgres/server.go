@@ -16,15 +16,15 @@ type Server struct {
 	// Standby says that the server follows another one, and ReadOnly that it takes no
 	// changes for that or another reason.
 	Standby, ReadOnly bool
-	// Notes are what the operator should know of it, and may have meant so.
+	// Notes are what the operator should know of it; it may be intended.
 	Notes []string
 }
 
-// Server asks the database what it is.
+// Server asks the database for its version, protection and role.
 func (s *Store) Server(ctx context.Context) (found Server, err error) {
 	config := s.pool.Config().ConnConfig
 
-	err = s.call(ctx, looks, "server", func(ctx context.Context) error {
+	err = s.call(ctx, readCall, "server", func(ctx context.Context) error {
 		conn, err := s.pool.Acquire(ctx)
 		if err != nil {
 			return err
@@ -60,11 +60,11 @@ func (s *Store) Server(ctx context.Context) (found Server, err error) {
 type replication struct {
 	waitsFor string // synchronous_standby_names
 	commits  string // synchronous_commit
-	standbys int64  // that are connected to it
+	standbys int64  // how many standbys are connected to it
 }
 
-// notes says what is lost when a standby takes over, for a connection string with some
-// servers.
+// notes says what is lost when a standby takes over. servers is how many servers the
+// connection string names.
 func (r replication) notes(servers int) []string {
 	reason := ""
 

@@ -30,8 +30,8 @@ var variables = map[string]string{
 	"target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 
-// address is a connection string in the form of a URL. The list of hosts in it may be one
-// that no other URL has.
+// address is a connection string in the form of a URL. It is not parsed as one: libpq
+// allows a list of hosts, which package url does not.
 type address struct {
 	front string // up to the parameters
 	query string
@@ -53,8 +53,8 @@ func (a address) String() string {
 	return a.front + "?" + a.query
 }
 
-// parameter returns a parameter of libpq as the connection string has it, or the
-// environment; empty if neither does.
+// parameter returns a parameter of libpq from the connection string, or else from the
+// environment; empty if neither has it.
 func (a address) parameter(name string) string {
 	values, err := url.ParseQuery(a.query)
 	if value := values.Get(name); err == nil && value != "" {
@@ -64,7 +64,7 @@ func (a address) parameter(name string) string {
 	return os.Getenv(variables[name])
 }
 
-// hasPassword reports whether a password stands in front of the host.
+// hasPassword reports whether there is a password before the host.
 func (a address) hasPassword() bool {
 	_, rest, _ := strings.Cut(a.front, "://")
 	user, _, found := strings.Cut(rest, "@")
@@ -72,7 +72,8 @@ func (a address) hasPassword() bool {
 	return found && strings.Contains(user, ":")
 }
 
-// passFile returns the file in which a password is looked for; empty if there is none.
+// passFile returns the file that libpq searches for the password; empty if the password
+// is given otherwise.
 func (a address) passFile() string {
 	if a.hasPassword() || a.parameter("password") != "" {
 		return ""
@@ -86,8 +87,8 @@ func (a address) passFile() string {
 	return path
 }
 
-// homeFiles are what libpq looks for in the home directory. Those of one line are used
-// together, or not at all.
+// homeFiles are the files that libpq looks for in the home directory. Those of one line
+// are used together, or not at all.
 var homeFiles = []map[string]string{
 	{"servicefile": ".pg_service.conf"},
 	{"passfile": ".pgpass"},
@@ -95,8 +96,8 @@ var homeFiles = []map[string]string{
 	{"sslcert": ".postgresql/postgresql.crt", "sslkey": ".postgresql/postgresql.key"},
 }
 
-// withHome adds to a connection string what libpq finds in the home directory of the
-// user. It is for a service without $HOME, the only place where pgx looks.
+// withHome adds to a connection string the files that libpq would find in the home
+// directory of the user. It is for a service without $HOME: pgx looks there only.
 func (a address) withHome(home string) address {
 	if home == "" {
 		return a
@@ -126,8 +127,8 @@ func (a address) withHome(home string) address {
 	return a
 }
 
-// homeOfUser returns the home directory of the user of this process if $HOME does not
-// say it; empty if it does, or there is none.
+// homeOfUser returns the home directory of the user of this process if $HOME is not
+// set; empty if it is, or if there is none.
 func homeOfUser() string {
 	if os.Getenv("HOME") != "" {
 		return ""
@@ -141,8 +142,8 @@ func homeOfUser() string {
 	return u.HomeDir
 }
 
-// errURL says what a connection string looks like. What is wrong with the given one is
-// left out where it might quote a password.
+// errURL says what a connection string looks like. It does not quote the given one,
+// which may hold a password.
 var errURL = errors.New("store: not a connection string of PostgreSQL: write " +
 	"postgres://user@host:port/database?sslmode=verify-full, and the password into the file that " +
 	"the variable PGPASSFILE names")
@@ -163,12 +164,12 @@ func (o *Options) parse() (*pgxpool.Config, error) {
 		return nil, settingError(err)
 	}
 
-	if err := known(c.ConnConfig); err != nil {
+	if err := checkParameters(c.ConnConfig); err != nil {
 		return nil, err
 	}
 
-	// One that cannot be written to is of no use where another one may be: the string
-	// names the primary and its standbys.
+	// If the string names several servers, these are a primary and its standbys: only
+	// the one that can be written to is of use.
 	explicit := at.parameter("target_session_attrs") != ""
 	if c.ConnConfig.ValidateConnect == nil && !explicit && len(endpoints(c.ConnConfig)) > 1 {
 		c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -177,8 +178,8 @@ func (o *Options) parse() (*pgxpool.Config, error) {
 	return c, nil
 }
 
-// tunings are parameters of libpq that pgx does not know, and that change nothing of what
-// is read or written. It would send them to the server, which refuses them.
+// tunings are parameters of libpq that pgx does not know, and that do not change what
+// is read or written. pgx would send them to the server, which refuses them.
 var tunings = []string{
 	"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
 	"sslcompression", "fallback_application_name",
@@ -190,8 +191,9 @@ var unsupported = []string{
 	"gssencmode", "gsslib", "gssdelegation", "load_balance_hosts", "replication",
 }
 
-// known removes parameters that mean nothing here, and refuses those that would.
-func known(c *pgx.ConnConfig) error {
+// checkParameters removes parameters without a meaning here, and returns an error for
+// those that are not supported.
+func checkParameters(c *pgx.ConnConfig) error {
 	for _, name := range tunings {
 		delete(c.RuntimeParams, name)
 	}
@@ -210,8 +212,8 @@ func known(c *pgx.ConnConfig) error {
 	return nil
 }
 
-// faults are what may be wrong with the parameters of a connection string, by what pgx
-// says of them. Those with a file name it.
+// faults are what may be wrong with the parameters of a connection string, by the words
+// of pgx. A fault about a file gets its name.
 var faults = []struct {
 	said, fault string
 }{
@@ -286,7 +288,7 @@ func (o *Options) readableSecrets() (list []string) {
 	return list
 }
 
-// noPassword says why there is no password, for a server that asks for one; empty if
+// noPassword returns why there is no password, for a server that asks for one; empty if
 // there is one.
 func (o *Options) noPassword() string {
 	c, err := o.parse()

@@ -16,8 +16,9 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// clocksAgree is how much the clock of this process may differ from that of the database
-// before times in a status are converted: they would not come back as they were.
+// clocksAgree is how much the clock of this process may differ from that of the
+// database before times in a status are converted. Converting them for less would make
+// them inexact for nothing.
 const clocksAgree = 2 * time.Second
 
 // ahead returns how much the clock of the database is ahead of that of this process, in
@@ -31,8 +32,8 @@ func (s *Store) ahead(database time.Time) time.Duration {
 	return d
 }
 
-// shifted returns a status with its times on another clock. The end of a relationship is
-// on no clock of ours.
+// shifted returns a status with its times on another clock. The end of a relationship
+// stays: Microsoft sets it.
 func shifted(st store.Status, by time.Duration) store.Status {
 	if by == 0 {
 		return st
@@ -64,11 +65,11 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 
 	var fenced []alert.UnitKey
 
-	err := s.call(ctx, writes, "set-status", func(ctx context.Context) error {
+	err := s.call(ctx, writeCall, "set-status", func(ctx context.Context) error {
 		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
 			fenced, err = s.setStatus(ctx, c, statuses)
 
-			return broken(err) || again40(err), err
+			return broken(err) || retryable(err), err
 		})
 	})
 	if err == nil && len(fenced) > 0 {
@@ -140,8 +141,8 @@ func (s *Store) setStatus(ctx context.Context, q querier, statuses map[alert.Uni
 	return slices.DeleteFunc(keys, func(key alert.UnitKey) bool { return written[ids[key]] }), nil
 }
 
-// statusUnits returns the ids of units, and the epochs of those that are held. An opening
-// without inputs makes those that are not known yet.
+// statusUnits returns the ids of units, and the epochs of those that are held. An
+// opening without inputs makes the rows of units that are not known yet.
 func (s *Store) statusUnits(ctx context.Context, q querier, keys []alert.UnitKey) (
 	ids, epochs map[alert.UnitKey]int64, err error,
 ) {
@@ -226,8 +227,8 @@ func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Sta
 	return status, ok, err
 }
 
-// readStatus reads a status. One that is damaged is none: it is written anew within
-// seconds.
+// readStatus reads a status. It returns false for a damaged one, which is written again
+// within seconds.
 func (s *Store) readStatus(data string, now time.Time) (store.Status, bool) {
 	var status store.Status
 	if json.Unmarshal([]byte(data), &status) != nil {

@@ -23,7 +23,7 @@ type Store struct {
 
 	pool *pgxpool.Pool
 	// lockPool has the connections that hold a chain's lock while a refresh token is
-	// redeemed: they must not be those that save it.
+	// redeemed. Those that save the token must not be used up by them.
 	lockPool *pgxpool.Pool
 
 	key   atomic.Pointer[seal.Key]
@@ -37,14 +37,14 @@ type Store struct {
 	closed atomic.Bool
 	usable atomic.Bool // the tables are there, in the present version
 
-	preparing turn // guards what follows
+	preparing turn // guards empty
 	empty     bool // a ReadOnly store without tables
 
 	mu       sync.Mutex // guards the fields below
 	warnings []string
-	timeline string // of the server, as noted last; empty if it is not known
-	// toldUndone is when the log said last that commits are gone, by Options.Uptime.
-	toldUndone time.Duration
+	timeline string // the last known timeline of the server; empty if it is not known
+	// undoneLoggedAt is when lost commits were last logged, by Options.Uptime.
+	undoneLoggedAt time.Duration
 
 	chainState
 	leaseState
@@ -84,7 +84,7 @@ func Open(o Options) (*Store, error) {
 
 	err = s.prepare(ctx)
 	if o.Inputs && errors.Is(err, store.ErrUnreachable) {
-		o.Log.Warn(fmt.Sprintf("%v; what needs it waits", err))
+		o.Log.Warn(fmt.Sprintf("%v; inputs wait for it", err))
 		return s, nil
 	}
 
@@ -95,7 +95,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// connect makes the pools. Nothing is connected yet.
+// connect makes the pools. It makes no connection yet.
 func connect(o Options) (*Store, error) {
 	config, err := o.poolConfig()
 	if err != nil {
@@ -136,8 +136,8 @@ func (s *Store) Warnings() []string {
 	return slices.Clone(s.warnings)
 }
 
-// CrashedMachine implements store.Store. What a machine lost is delivered again by
-// whoever takes its units over.
+// CrashedMachine implements store.Store. What a machine lost is delivered again by the
+// node that takes over its units.
 func (s *Store) CrashedMachine() bool { return false }
 
 // OldTokenFiles implements store.Store.
@@ -151,8 +151,7 @@ func (s *Store) Close() error {
 
 	s.closeLeases()
 
-	// A connection that is in use, in a call that has a limit, is closed when it is
-	// given back.
+	// Closing waits for connections that are in use, in calls that have a limit.
 	go s.pool.Close()
 	go s.lockPool.Close()
 
@@ -172,7 +171,7 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// warn finds what the operator should know of the database, over a connection to it.
+// warn collects the warnings of the store, with a connection to the database.
 func (s *Store) warn(ctx context.Context, c *pgx.Conn) error {
 	var found []string
 

@@ -15,9 +15,9 @@ import (
 	"fluent-bit-defender/internal/store/unitstate"
 )
 
-// Claim implements store.Leases. Nothing in it waits for another node: a row that is
-// locked is left for the next time. The rows of owners that have expired are locked
-// before their units, against a renewal.
+// Claim implements store.Leases. It never waits for another node: a row that is locked
+// is left for the next call. The rows of expired owners are locked before their units,
+// so that they cannot renew their leases meanwhile.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Holding, error) {
 	self := s.held.self()
 	if self.ID == "" {
@@ -102,11 +102,12 @@ func wantedUnits(keys []alert.UnitKey) (w wanted) {
 	return w
 }
 
-// wantedTable is the first part of queries whose first four arguments are a wanted.
+// wantedTable is the beginning of queries whose first four arguments are the fields of
+// a wanted.
 const wantedTable = `wanted AS (SELECT *
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (login_host, tenant_id, api, state_id))`
 
-// insertUnits makes the rows of a wanted that are missing.
+// insertUnits makes the missing rows of wanted units.
 const insertUnits = `
 	INSERT INTO defender.units (login_host, tenant_id, api, state_id, free_since)
 	SELECT w.login_host, w.tenant_id, w.api, w.state_id, defender.clock()
@@ -114,9 +115,9 @@ const insertUnits = `
 	WHERE u.id IS NULL ORDER BY w.tenant_id, w.api, w.state_id, w.login_host
 	ON CONFLICT DO NOTHING`
 
-// claimable makes the units that are not known yet, and reports whether a claim may find
-// something, or may have something to recall. It is a look without a transaction, since
-// it is called every second or so while there is mostly nothing to claim.
+// claimable makes the units that are not known yet, and reports whether a claim may
+// find something to take or to recall. It asks without a transaction, since it is
+// called every second or so and mostly there is nothing to claim.
 func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, error) {
 	var (
 		missing bool
@@ -143,8 +144,9 @@ func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, e
 	})
 }
 
-// mayClaim reports whether this node may claim: its lease lasts, and it does not drain.
-// Its row is locked against another process that joins under its ID.
+// mayClaim reports whether this node may claim: its lease has not expired, and it is
+// not draining. It locks the node's row, so that no other process joins under its ID
+// meanwhile.
 func (s *Store) mayClaim(ctx context.Context, t pgx.Tx, self store.Node) (ready bool, err error) {
 	err = t.QueryRow(ctx, `SELECT NOT draining AND expires_at >= defender.clock() FROM defender.nodes
 		WHERE id = $1::text AND session = $2::text FOR SHARE`, self.ID, s.session).Scan(&ready)
@@ -156,8 +158,8 @@ func (s *Store) mayClaim(ctx context.Context, t pgx.Tx, self store.Node) (ready 
 }
 
 // lockDead locks the rows of nodes that have expired and hold units, or gave some away
-// lately, and returns their IDs. A node that is just renewing its lease is not among
-// them. Other nodes that claim may lock them too, at the same time.
+// lately, and returns their IDs. It leaves out a node that is just renewing its lease.
+// Other nodes that claim may hold the same locks at the same time.
 func lockDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]string, error) {
 	rows, err := t.Query(ctx, `SELECT n.id FROM defender.nodes n
 		WHERE n.expires_at < defender.clock() - $1::interval
@@ -171,8 +173,8 @@ func lockDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// findDead returns the nodes whose units may be taken over, and takes back what they gave
-// away lately.
+// findDead returns the nodes whose units may be taken over, and recalls the units that
+// they gave away lately.
 func findDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]string, error) {
 	if !c.Expired {
 		return nil, nil
@@ -186,39 +188,39 @@ func findDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]
 	return dead, recall(ctx, t, skipLocked, self.TakeoverReplay, dead...)
 }
 
-// lately is the condition that a node, whose row is called node, gave a unit away in the
-// time before its last sign of life that is replayed. replay is what another node has as
-// takeover_replay.
+// lately returns the condition that a node gave a unit away in the time before its last
+// renewal that is replayed. node is the name of its row in the query, and replay the
+// takeover_replay of another node.
 func lately(node, replay string) string {
 	return fmt.Sprintf(`greatest(%[1]s.replay, %[2]s) > interval '0'
 		AND g.at > %[1]s.renewed_at - greatest(%[1]s.replay, %[2]s)`, node, replay)
 }
 
-// toRecall is the condition that a node which has expired gave units away lately. replay
-// is as in lately.
+// toRecall returns the condition that a node that has expired gave units away lately.
+// replay is as in lately.
 func toRecall(replay string) string {
 	return `EXISTS (SELECT FROM defender.given g JOIN defender.nodes n ON n.id = g.node
 		WHERE n.expires_at < defender.clock() AND ` + lately("n", replay) + `)`
 }
 
-// What a recall does with units that another transaction has locked.
+// How recall treats units that another transaction has locked.
 const (
 	skipLocked = "SKIP LOCKED"
 	waitLocked = ""
 )
 
-// undoAfter is when the time begins that is undone when a node, whose row is called node,
-// has died; 'infinity' if nothing is. replay is as in lately.
+// undoAfter returns the expression for the moment after which deliveries of a dead node
+// are undone; 'infinity' if none are. node and replay are as in lately.
 func undoAfter(node, replay string) string {
 	return fmt.Sprintf(`CASE WHEN greatest(%[1]s.replay, %[2]s) = interval '0' THEN 'infinity'
 		ELSE %[1]s.renewed_at - greatest(%[1]s.replay, %[2]s) END`, node, replay)
 }
 
-// recall notes, of units that dead nodes gave away lately, in good order, from when on
-// they are to be undone: what the dead nodes had delivered of them is on a disk that may
-// be gone, too. Whoever holds such a unit keeps it: it may be delivering at this moment,
-// and learns of it when it renews its lease. What is left out by skipLocked is recalled
-// by a later call.
+// recall records, for units that dead nodes properly gave away lately, from when on
+// they are to be undone: what the dead nodes had delivered of them is on a disk that
+// may be gone, too. Whoever holds such a unit may be delivering at this moment and
+// keeps it; it learns of the recall when it renews its lease. Units that skipLocked
+// leaves out are recalled by a later call.
 func recall(ctx context.Context, t pgx.Tx, locked string, replay time.Duration, dead ...string) error {
 	if len(dead) == 0 {
 		return nil
@@ -238,39 +240,20 @@ func recall(ctx context.Context, t pgx.Tx, locked string, replay time.Duration, 
 	return err
 }
 
-// give notes which units a node gave away, in the transaction that makes them free. rows
-// and failed are the answer to the statement that did it.
-func give(ctx context.Context, t pgx.Tx, node string, rows pgx.Rows, failed error) error {
-	if failed != nil {
-		return failed
-	}
-
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil || len(ids) == 0 {
-		return err
-	}
-
-	_, err = t.Exec(ctx, `INSERT INTO defender.given (unit, node, at)
-		SELECT unit, $1::text, defender.clock() FROM unnest($2::bigint[]) AS u (unit)
-		ON CONFLICT (unit, node) DO UPDATE SET at = excluded.at`, node, ids)
-
-	return err
-}
-
 // claimedUnit is a unit that was claimed.
 type claimedUnit struct {
 	key      alert.UnitKey
 	id       int64
 	epoch    int64
 	takeover bool
-	// undoAfter: what was delivered later is to be undone, in microseconds since 1970;
-	// nil if nothing is.
+	// undoAfter is the moment after which deliveries are undone, in microseconds since
+	// 1970; nil if none are.
 	undoAfter *int64
 }
 
-// take gives this node the units that it may have. The condition for a unit names no
-// column of another table: when the unit has changed meanwhile, PostgreSQL judges it
-// again with the rows that were joined to it before.
+// take makes this node the owner of the units that it may have. The condition for a
+// unit names no column of another table: if the unit has changed meanwhile, PostgreSQL
+// evaluates the condition again with the rows that were joined before.
 // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
 func take(ctx context.Context, t pgx.Tx, self store.Node, w wanted, c store.Claim, dead []string) (
 	[]claimedUnit, error,
@@ -307,8 +290,8 @@ func take(ctx context.Context, t pgx.Tx, self store.Node, w wanted, c store.Clai
 	})
 }
 
-// undo makes the units that were taken over forget what their owner may have delivered to
-// a disk that is gone, and marks what is deferred of them.
+// undo deletes from the seen-sets of units that were taken over what their owner may
+// have delivered to a disk that is gone, and marks their deferred work.
 func undo(ctx context.Context, t pgx.Tx, claimed []claimedUnit) error {
 	var taken, ids, after []int64
 
@@ -349,7 +332,7 @@ func undo(ctx context.Context, t pgx.Tx, claimed []claimedUnit) error {
 	return undoStates(ctx, t, taken, since)
 }
 
-// undoStates takes the checkpoints of units back, and marks them.
+// undoStates takes back the checkpoints of units, and marks them.
 func undoStates(ctx context.Context, t pgx.Tx, taken []int64, since map[int64]time.Duration) error {
 	rows, err := t.Query(ctx, `SELECT id, state FROM defender.units
 		WHERE id = ANY ($1::bigint[]) AND state IS NOT NULL`, taken)
