@@ -123,8 +123,8 @@ func (c *cli) backup(ctx context.Context, to string, asJSON bool) (err error) {
 		return printJSON(c.Out, m)
 	}
 
-	fmt.Fprintf(c.Out, "%s: the state of %s as of %s: progress of %d units, %d refresh tokens\n",
-		plain.Text(to, 1024), plain.Text(from, 1024), m.Made, m.Units, m.Tokens)
+	fmt.Fprintf(c.Out, "%s: the state of %s as of %s: progress of %s, %s\n",
+		plain.Text(to, 1024), plain.Text(from, 1024), m.Made, counted(m.Units, "unit"), counted(m.Tokens, "refresh token"))
 
 	return nil
 }
@@ -363,8 +363,8 @@ func (c *cli) restore(from string) error {
 		c.say("warning: %s", w)
 	}
 
-	fmt.Fprintf(c.Out, "%s: the state of %s is restored: progress of %d units, %d refresh tokens\n",
-		plain.Text(dir, 1024), m.Made, m.Units, m.Tokens)
+	fmt.Fprintf(c.Out, "%s: the state of %s is restored: progress of %s, %s\n",
+		plain.Text(dir, 1024), m.Made, counted(m.Units, "unit"), counted(m.Tokens, "refresh token"))
 	c.explainRestored(m)
 
 	return nil

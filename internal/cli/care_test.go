@@ -41,7 +41,7 @@ func TestForgetLeavesNothingOfATenant(t *testing.T) {
 
 	r = w.expect(w.run("tenants", "forget", "contoso", "--yes"), 0)
 	contains(t, r.err, "still delivers what it has read")
-	contains(t, r.out, "progress, status and deferred alerts of api siem are forgotten", "1 refresh token(s) forgotten",
+	contains(t, r.out, "progress, status and deferred alerts of api siem are forgotten", "1 refresh token forgotten",
 		"Still to revoke at Microsoft", "revoke the sessions", client, "https://security.microsoft.com?tid="+contoso)
 	noSecret(t, r)
 
@@ -98,7 +98,7 @@ func TestABackupIsRestoredAndGoesOn(t *testing.T) {
 
 	to := filepath.Join(t.TempDir(), "backup")
 	r := w.expect(w.run("backup", to), 0) // beside the running input, and without its key
-	contains(t, r.out, "progress of 1 units, 1 refresh tokens")
+	contains(t, r.out, "progress of 1 unit, 1 refresh token")
 
 	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info.Mode(), err)
@@ -116,7 +116,7 @@ func TestABackupIsRestoredAndGoesOn(t *testing.T) {
 	}
 
 	contains(t, w.expect(w.run("backup", to), 1).err, "is not empty")
-	contains(t, w.expect(w.run("restore", to), 1).err, "in use by another process")
+	contains(t, w.expect(w.run("restore", to), 1).err, "in use by another process", "runs inputs on it; stop it first")
 
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestABackupIsRestoredAndGoesOn(t *testing.T) {
 	old := w.dir
 	w.dir = filepath.Join(t.TempDir(), "new")
 	r = w.expect(w.run("restore", to, "--key-file", key), 0)
-	contains(t, r.out, "is restored: progress of 1 units, 1 refresh tokens")
+	contains(t, r.out, "is restored: progress of 1 unit, 1 refresh token")
 	contains(t, r.err, "What repeats", "same record_ids", "token_dead")
 
 	restored, err := sqlite.Open(sqlite.Options{Dir: w.dir, Inputs: true, Key: []byte(strings.Repeat("k", 32))})

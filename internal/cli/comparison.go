@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -151,7 +152,8 @@ const mostListed = 20
 func (r *comparison) print(w io.Writer) error {
 	var b strings.Builder
 
-	fmt.Fprintf(&b, "%s: alerts created from %v to %v\n\n", label(r.Tenant, r.TenantID), r.Since, r.Until)
+	fmt.Fprintf(&b, "%s: alerts created from %s to %s\n\n", label(r.Tenant, r.TenantID),
+		r.since.Time().Format(time.RFC3339), r.until.Time().Format(time.RFC3339))
 	fmt.Fprintf(&b, "%-24s %d\n", r.From, r.FromAlerts)
 	fmt.Fprintf(&b, "%-24s %d\n", r.To, r.ToAlerts)
 	fmt.Fprintf(&b, "%-24s %d\n", "both", r.Both)

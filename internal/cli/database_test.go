@@ -168,7 +168,7 @@ func TestCommandsForUnitsOnADatabase(t *testing.T) {
 	d.Exec(t, `DELETE FROM defender.nodes`)
 
 	r = w.expect(w.run("tenants", "forget", "contoso", "--yes"), 0)
-	contains(t, r.out, "1 refresh token(s) forgotten", "api siem are forgotten")
+	contains(t, r.out, "1 refresh token forgotten", "api siem are forgotten")
 
 	const rows = `SELECT (SELECT count(*) FROM defender.rewinds) + (SELECT count(*) FROM defender.status)`
 	if n := d.Count(t, rows); n != 0 {

@@ -208,13 +208,8 @@ func (c *cli) printNodes(list []store.NodeStatus, keys []alert.UnitKey, holders 
 		}
 	}
 
-	units := fmt.Sprintf("%d units", len(keys))
-	if len(keys) == 1 {
-		units = "1 unit"
-	}
-
-	fmt.Fprintln(c.Out, "\n"+c.wrap(fmt.Sprintf("%s; %s, %d held by no live node", countNodes(list), units, unowned),
-		"  "))
+	fmt.Fprintln(c.Out, "\n"+c.wrap(fmt.Sprintf("%s; %s, %d held by no live node", countNodes(list),
+		counted(len(keys), "unit"), unowned), "  "))
 }
 
 // countNodes says how many nodes are in which state.

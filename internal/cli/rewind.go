@@ -112,7 +112,7 @@ func (c *cli) rewind(ctx context.Context, name string, r rewinding) error {
 		}
 
 		fmt.Fprintf(c.Out, "%s api %s%s: everything updated since %s will be emitted again\n",
-			name, key.API, state, from)
+			name, key.API, state, from.Time().Format(time.RFC3339Nano))
 	}
 
 	return nil

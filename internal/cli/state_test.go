@@ -203,7 +203,7 @@ func TestRewindIsLeftInTheStoreForTheInput(t *testing.T) {
 
 	since := "2026-03-01T12:00:00Z"
 	r := w.expect(w.run("rewind", "contoso", "--since", since, "--api", "siem"), 0)
-	contains(t, r.out, "api siem", "2026-03-01T12:00:00")
+	contains(t, r.out, "api siem: everything updated since 2026-03-01T12:00:00Z will")
 
 	pending, err := s.PendingRewind(t.Context())
 	if err != nil {

@@ -132,7 +132,7 @@ func (c *cli) printForgotten(who leaver, result forgotten) {
 	}
 
 	if result.Tokens > 0 {
-		fmt.Fprintf(c.Out, "%s: %d refresh token(s) forgotten\n", name, result.Tokens)
+		fmt.Fprintf(c.Out, "%s: %s forgotten\n", name, counted(result.Tokens, "refresh token"))
 	}
 
 	fmt.Fprintln(c.Out, "\nStill to revoke at Microsoft:")
@@ -224,8 +224,8 @@ func (c *cli) confirmForgetting(ctx context.Context, who leaver) error {
 		return usagef("nobody is here to confirm it: add --yes to forget %s", who.label())
 	}
 
-	answer, err := c.ask(ctx, fmt.Sprintf("Forget %s: %d unit(s), %d refresh token(s)? [y/N] ", who.label(),
-		len(who.units), len(who.chains)), false)
+	answer, err := c.ask(ctx, fmt.Sprintf("Forget %s: %s, %s? [y/N] ", who.label(),
+		counted(len(who.units), "unit"), counted(len(who.chains), "refresh token")), false)
 	if err != nil {
 		return err
 	}

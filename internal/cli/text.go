@@ -24,6 +24,15 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// counted returns "1 thing", "2 things" and so on.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // age says how long ago a time is, in one unit.
 func age(t, now time.Time) string {
 	if t.IsZero() {

@@ -41,6 +41,8 @@ func (c *cli) stateOf(i store.ChainInfo, use chainUse) (state, remedy string) {
 		return "not encrypted", "stop Fluent Bit and run: defenderctl tokens rekey --key-file FILE"
 	case errors.Is(i.Err, store.ErrTampered):
 		return "not to be trusted", i.Err.Error()
+	case i.Err != nil && c.keyFile == "":
+		return "encrypted", "give the key with --key-file"
 	case i.Err != nil:
 		return "encrypted with another key", "give the key with --key-file"
 	case use.refused != nil:

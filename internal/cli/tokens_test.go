@@ -196,7 +196,13 @@ func TestRekeyEncryptsAndChangesTheKey(t *testing.T) {
 		t.Error("no key works")
 	}
 
-	contains(t, w.expect(w.run("tokens", "list"), 0).out, "encrypted")
+	list := w.expect(w.run("tokens", "list"), 0).out
+	contains(t, list, "encrypted")
+
+	if strings.Contains(list, "another key") {
+		t.Errorf("no key was given, but it says:\n%s", list)
+	}
+
 	w.expect(w.run(append(refresh, "--key-file", b)...), 0)
 
 	for _, name := range []string{"tokens.db", "tokens.db.bak"} {

@@ -309,7 +309,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 // hazards are the settings under which Fluent Bit loses what it has accepted.
 func (l *linter) hazards(sec fluentbit.Section) {
 	for _, h := range l.file.Hazards(sec) {
-		if l.faulty(h.File, h.Line) && h.Key != "processors" && h.Line != sec.Line {
+		if l.errorIn(h.File, h.Line) != nil && h.Key != "processors" && h.Line != sec.Line {
 			continue // its value is refused, which was said
 		}
 
@@ -325,18 +325,32 @@ func (l *linter) hazards(sec fluentbit.Section) {
 // unset warns of variables that are not set.
 func (l *linter) unset(sec fluentbit.Section) {
 	for _, p := range sec.Props {
-		if len(p.Unset) > 0 && !l.faulty(p.File, p.Line) {
-			l.line(Warning, sec, p, "the environment variable "+strings.Join(p.Unset, ", ")+" is not set here",
-				setVariable)
+		if len(p.Unset) == 0 {
+			continue
+		}
+
+		names := strings.Join(p.Unset, ", ")
+
+		if f := l.errorIn(p.File, p.Line); f == nil {
+			l.line(Warning, sec, p, "the environment variable "+names+" is not set here", setVariable)
+		} else if !strings.Contains(f.Problem, names) {
+			// What is wrong with the value comes from that.
+			f.Problem += " (the environment variable " + names + " is not set here)"
+			f.Remedy = setVariable
 		}
 	}
 }
 
-// faulty reports whether an error was found in a line already.
-func (l *linter) faulty(file string, line int) bool {
-	return slices.ContainsFunc(l.Findings, func(f Finding) bool {
+// errorIn returns the error that was found in a line already, nil if there is none.
+func (l *linter) errorIn(file string, line int) *Finding {
+	i := slices.IndexFunc(l.Findings, func(f Finding) bool {
 		return f.Level == Error && f.File == file && f.Line == line
 	})
+	if i < 0 {
+		return nil
+	}
+
+	return &l.Findings[i]
 }
 
 // read takes what package config says about a section.

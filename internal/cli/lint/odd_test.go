@@ -826,6 +826,25 @@ func (c odd) text(ours string) string {
 		"[INPUT]\n    Tag defender.one\n    Threaded Off\n" + storage + ours + line(c.input) + out + more
 }
 
+func TestAFileBelowAVariableThatIsNotSetNamesIt(t *testing.T) {
+	dir, fill := place(t)
+	path := write(t, filepath.Join(dir, "fluent-bit.conf"), fill("[INPUT]\n    Name defender\n    Threaded Off\n"+
+		"    client_secret_file ${NOT_SET_ANYWHERE}/defender.client_secret\n"), 0o600)
+
+	for _, f := range look(t, path).Findings {
+		if strings.Contains(f.Problem, "/defender.client_secret") {
+			if !strings.Contains(f.Problem, "NOT_SET_ANYWHERE is not set here") ||
+				!strings.Contains(f.Remedy, "Fluent Bit's environment") {
+				t.Errorf("does not name the variable: %v", f)
+			}
+
+			return
+		}
+	}
+
+	t.Error("no finding names the file")
+}
+
 func TestCheckJudgesOddConfigurations(t *testing.T) {
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func Restore(o Options, copies map[string]io.Reader) (warnings []string, err err
 		return nil, err
 	}
 
-	lock, err := lockInputs(d)
+	lock, err := lockInputs(d, stopOther)
 	if err != nil {
 		return nil, err
 	}

@@ -134,9 +134,16 @@ func (g *chainMutexes) of(at int64) mutex {
 	return found.(mutex)
 }
 
+// stopOther and otherDir are what to do when another process runs inputs on a directory:
+// the first one for a command, the other one for an input.
+const (
+	stopOther = "stop it first"
+	otherDir  = "give this one another data_dir, or stop that one"
+)
+
 // lockInputs takes inputs.lock for this process and writes who we are into it, for the
-// message of the one that comes second.
-func lockInputs(d directory) (*os.File, error) {
+// message of the one that comes second, which ends with the remedy.
+func lockInputs(d directory, remedy string) (*os.File, error) {
 	f, err := d.openLockFile(inputsFile)
 	if err != nil {
 		return nil, err
@@ -149,8 +156,8 @@ func lockInputs(d directory) (*os.File, error) {
 			return nil, explain(f.Name(), err)
 		}
 
-		return nil, fmt.Errorf("%s: %w by another process: %s runs inputs on it; "+
-			"give this one another data_dir, or stop that one", d.path, store.ErrInUse, holder(f))
+		return nil, fmt.Errorf("%s: %w by another process: %s runs inputs on it; %s",
+			d.path, store.ErrInUse, holder(f), remedy)
 	}
 	// The lock counts, the text is a courtesy: a full disk must not keep an input from
 	// starting.

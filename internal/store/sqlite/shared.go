@@ -118,7 +118,7 @@ func (sh *shared) open(inputs bool) (err error) {
 	}()
 
 	if inputs {
-		if sh.inputsLock, err = lockInputs(sh.dir); err != nil {
+		if sh.inputsLock, err = lockInputs(sh.dir, otherDir); err != nil {
 			return err
 		}
 	}
@@ -271,7 +271,7 @@ var unitsSpec = spec{
 // beginInputs makes a store that was opened without Inputs one that polls. The caller
 // holds registry.mu.
 func (sh *shared) beginInputs() error {
-	lock, err := lockInputs(sh.dir)
+	lock, err := lockInputs(sh.dir, otherDir)
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (sh *shared) excludeInputs() (release func(), err error) {
 		return nil, fmt.Errorf("%s: %w: inputs of this very process run on it", sh.dir.path, store.ErrInUse)
 	}
 
-	lock, err := lockInputs(sh.dir)
+	lock, err := lockInputs(sh.dir, stopOther)
 	if err != nil {
 		return nil, err
 	}

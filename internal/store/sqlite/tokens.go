@@ -199,7 +199,7 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 
 	release, err := c.s.sh.excludeInputs()
 	if err != nil {
-		return 0, fmt.Errorf("rekey: %w; stop Fluent Bit, rekey, set key_file, start it again", err)
+		return 0, fmt.Errorf("rekey: %w, and give it the new key_file before it starts again", err)
 	}
 	defer release()
 

@@ -309,7 +309,7 @@ func (sh *shared) adopt(d directory) {
 // under way keeps its lock on the old file.
 func (sh *shared) relock() error {
 	if sh.movedLock(inputsFile, sh.inputsLock) {
-		f, err := lockInputs(sh.dir)
+		f, err := lockInputs(sh.dir, otherDir)
 		if err != nil {
 			return err
 		}

@@ -459,7 +459,7 @@ func TestAForgottenTenantBeginsAnewInARunningInput(t *testing.T) {
 
 		out := string(f.ctl(f.data, "tenants", "forget", leaves.Name, "--yes"))
 		if !strings.Contains(out, "progress, status and deferred alerts of api siem are forgotten") ||
-			!strings.Contains(out, "1 refresh token(s) forgotten") {
+			!strings.Contains(out, "1 refresh token forgotten") {
 			t.Errorf("forget printed:\n%s", out)
 		}
 
