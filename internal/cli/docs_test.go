@@ -2,10 +2,12 @@ package cli_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
 
+	"fluent-bit-defender/internal/cli"
 	"fluent-bit-defender/internal/test/golden"
 )
 
@@ -19,13 +21,18 @@ var commands = []string{
 	"tokens import",
 	"tenants discover",
 	"tenants consent",
+	"tenants forget",
 	"check",
 	"pull",
+	"compare",
 	"rewind",
 	"status",
+	"backup",
+	"restore",
 	"store copy",
 	"nodes",
 	"drain",
+	"support-bundle",
 	"simulate",
 	"install",
 	"version",
@@ -53,6 +60,30 @@ func TestGoldenReferencePage(t *testing.T) {
 
 	if root := w.run("--help").out; strings.Count(root, "\n  tokens ") != 1 {
 		t.Errorf("help: %s", root)
+	}
+}
+
+func TestTheReferencePageHasEveryCommand(t *testing.T) {
+	var all []string
+
+	for _, top := range cli.Commands().Commands() {
+		switch {
+		case top.Name() == "completion" || top.Name() == "help":
+		case !top.HasSubCommands():
+			all = append(all, top.Name())
+		default:
+			for _, sub := range top.Commands() {
+				all = append(all, top.Name()+" "+sub.Name())
+			}
+		}
+	}
+
+	listed := slices.Sorted(slices.Values(commands))
+
+	slices.Sort(all)
+
+	if !slices.Equal(listed, all) {
+		t.Errorf("the page has %q\nthere are   %q", listed, all)
 	}
 }
 
