@@ -20,14 +20,14 @@ func (x *exchange) refuse(status int, code, message string) {
 	o := object{}
 	o.open()
 
-	switch x.api {
-	case SIEM: // not documented; this is the form of its ASP.NET relatives (windows-itpro-docs issue 799)
+	switch {
+	case x.api == SIEM: // not documented; this is the form of its ASP.NET relatives (windows-itpro-docs issue 799)
 		if status == http.StatusUnauthorized && code == "" {
 			message = "Authorization has been denied for this request."
 		}
 
 		o.text("Message", message)
-	case Graph, GraphIncidents: // concepts/errors.md; the date has no zone
+	case isGraph(x.api): // concepts/errors.md; the date has no zone
 		o.nested("error", func(o *object) {
 			o.text("code", code)
 			o.text("message", message)
@@ -39,12 +39,12 @@ func (x *exchange) refuse(status int, code, message string) {
 				o.text("client-request-id", first(x.r.Header.Get("client-request-id"), id))
 			})
 		})
-	case Partner: // partner-center, "REST API error codes"
+	case x.api == Partner: // partner-center, "REST API error codes"
 		o.raw("code", code)
 		o.text("description", message)
 		o.raw("data", "[]")
 		o.text("source", "PartnerFD")
-	case Login:
+	case x.api == Login:
 		o.text("error", code)
 		o.text("error_description", message)
 	default: // defender-endpoint/api/common-errors.md

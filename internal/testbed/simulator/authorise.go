@@ -84,6 +84,15 @@ func missing(t *accessToken) string {
 		strings.Join(t.resource.roles, ",") + ", application roles: ."
 }
 
+// documentedQuota returns the quota of the API that is asked, as it is documented.
+func (x *exchange) documentedQuota() Quota {
+	if a := dataAPIOf(x.api); a != nil {
+		return a.quota
+	}
+
+	return Quota{}
+}
+
 // quotaState counts the calls of one application for one tenant and API in the current
 // minute and hour.
 type quotaState struct {
@@ -98,7 +107,7 @@ func (x *exchange) overQuota() bool {
 
 	quota, ok := s.cfg.Quotas[x.api]
 	if !ok {
-		quota = quotas[x.api]
+		quota = x.documentedQuota()
 	}
 
 	now := s.cfg.Clock()

@@ -41,11 +41,11 @@ func BenchmarkPages(b *testing.B) {
 
 			switch api {
 			case simulator.SIEM:
-				v.Set("resource", resourceOf[api])
+				v.Set("resource", simulator.ResourceOf(api))
 
 				path, query = "/oauth2/token", "/api/alerts?ago=P2D"
 			default:
-				v.Set("scope", resourceOf[api]+"/.default")
+				v.Set("scope", simulator.ResourceOf(api)+"/.default")
 			}
 
 			res, err := http.PostForm(s.LoginURL()+"/"+tenants[0].ID+path, v)

@@ -22,9 +22,6 @@ const (
 	Login          = "login"
 )
 
-// APIs lists the data APIs.
-func APIs() []string { return []string{SIEM, Endpoint, Graph, Incidents, GraphIncidents} }
-
 // RotationMode says what happens to a refresh token that was redeemed.
 type RotationMode int
 
@@ -143,15 +140,6 @@ const (
 // Quota is how many requests one application may make for one tenant; 0 means any
 // number.
 type Quota struct{ PerMinute, PerHour int }
-
-// quotas are the documented ones: get-alerts.md, concepts/throttling-limits.md,
-// api-list-incidents.md.
-var quotas = map[string]Quota{
-	Endpoint:       {PerMinute: 100, PerHour: 1500},
-	Graph:          {PerMinute: 150},
-	Incidents:      {PerMinute: 50, PerHour: 1500},
-	GraphIncidents: {PerMinute: 150},
-}
 
 // Tenant is one customer's tenant.
 type Tenant struct {

@@ -10,10 +10,8 @@
 //   - the sign-in service (LoginURL): /{tenant}/oauth2/… and /{tenant}/oauth2/v2.0/…
 //     with token, authorize and devicecode, the admin consent pages, and the metadata
 //     documents; {tenant} is the GUID or the domain of a tenant;
-//   - "siem" (APIURL): the legacy alert exporter, /api/alerts;
-//   - "endpoint": Defender for Endpoint, /api/alerts and /api/v1.0/alerts;
-//   - "graph": Microsoft Graph, /v1.0/security/alerts_v2;
-//   - "incidents": Defender XDR, /api/incidents.
+//   - each of [APIs] (APIURL), at the path that the service has: Defender for Endpoint
+//     under /api/v1.0 too.
 //
 // One store of alerts feeds all of them ([Simulator.Add], [Simulator.Update],
 // [Simulator.Generate]); the tenant in the access token decides whose alerts are

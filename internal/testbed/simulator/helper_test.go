@@ -164,35 +164,22 @@ func (f fixture) token(path string, v url.Values, headers ...string) answer {
 		append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
 }
 
-var resourceOf = map[string]string{
-	simulator.SIEM:      "https://graph.windows.net",
-	simulator.Endpoint:  "https://api.securitycenter.microsoft.com",
-	simulator.Graph:     "https://graph.microsoft.com",
-	simulator.Incidents: "https://api.security.microsoft.com",
-
-	simulator.GraphIncidents: "https://graph.microsoft.com",
-}
-
 // access gets an access token for an API with client credentials.
 func (f fixture) access(api, tenant string) string {
 	f.t.Helper()
-
-	if resourceOf[api] == "" {
-		f.t.Fatalf("resourceOf has no row for the API %s", api)
-	}
 
 	path, v := tenant+"/oauth2/v2.0/token", form(
 		"grant_type", "client_credentials",
 		"client_id", client,
 		"client_secret", secret,
-		"scope", resourceOf[api]+"/.default",
+		"scope", simulator.ResourceOf(api)+"/.default",
 	)
 	if api == simulator.SIEM {
 		path, v = tenant+"/oauth2/token", form(
 			"grant_type", "client_credentials",
 			"client_id", client,
 			"client_secret", secret,
-			"resource", resourceOf[api],
+			"resource", simulator.ResourceOf(api),
 		)
 	}
 

@@ -43,7 +43,7 @@ func (s *Simulator) accessJWT(t *accessToken, g *grant, now time.Time) string {
 		"exp": t.expires.Unix(),
 		"uti": base64URL(r, 16),
 	}
-	if t.v2 && t.resource.api != Graph { // the resource chooses the version of its tokens; Graph takes 1.0
+	if t.v2 && !t.resource.serves(Graph) { // the resource chooses the version of its tokens; Graph takes 1.0
 		claims["iss"] = "https://login.microsoftonline.com/" + t.tenant.ID + "/v2.0"
 		claims["azp"] = t.client
 		claims["ver"] = "2.0"

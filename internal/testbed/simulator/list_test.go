@@ -10,12 +10,19 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-var listPath = map[string]string{
-	simulator.Endpoint:  "/api/alerts",
-	simulator.Graph:     "/v1.0/security/alerts_v2",
-	simulator.Incidents: "/api/incidents",
+// listPath has the path of each OData list.
+var listPath = listPaths()
 
-	simulator.GraphIncidents: "/v1.0/security/incidents",
+func listPaths() map[string]string {
+	paths := map[string]string{}
+
+	for _, api := range simulator.APIs() {
+		if api != simulator.SIEM {
+			paths[api] = simulator.Path(api)
+		}
+	}
+
+	return paths
 }
 
 // many starts a simulator with n alerts a minute apart, "a000" the oldest, that were

@@ -66,7 +66,7 @@ func TestFilterHolds(t *testing.T) {
 
 	for text, want := range heldFilters {
 		t.Run(text, func(t *testing.T) {
-			c, err := parseFilter(text, odataAPIs[Endpoint].filter)
+			c, err := parseFilter(text, endpointList.filter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestFilterRefusals(t *testing.T) {
 
 	for text, want := range tests {
 		t.Run(text, func(t *testing.T) {
-			_, err := parseFilter(text, odataAPIs[Endpoint].filter)
+			_, err := parseFilter(text, endpointList.filter)
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q", err, want)
 			}
@@ -150,7 +150,7 @@ func FuzzFilter(f *testing.F) {
 		full:    []byte(`{"severity":"it's","incidentId":3}`),
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := parseFilter(text, odataAPIs[Endpoint].filter)
+		c, err := parseFilter(text, endpointList.filter)
 		if err != nil {
 			return
 		}
@@ -159,7 +159,7 @@ func FuzzFilter(f *testing.F) {
 			t.Errorf("%q holds outside of its bounds", text)
 		}
 
-		again, err := parseFilter("("+text+") and ("+text+")", odataAPIs[Endpoint].filter)
+		again, err := parseFilter("("+text+") and ("+text+")", endpointList.filter)
 		if err != nil && !strings.Contains(err.Error(), "limit") {
 			t.Errorf("%q cannot be combined: %v", text, err)
 		}
@@ -184,10 +184,15 @@ func FuzzListing(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, a := range odataAPIs {
+		for _, api := range dataAPIs {
+			a := api.list
+			if a == nil {
+				continue
+			}
+
 			l, problem := s.parseListing(a, query)
 			if problem == "" && (l.top < 0 || l.top > a.maxTop || l.skip < 0) {
-				t.Errorf("%s: %q gave top %d, skip %d", a.api, query, l.top, l.skip)
+				t.Errorf("%s: %q gave top %d, skip %d", api.name, query, l.top, l.skip)
 			}
 		}
 	})

@@ -9,85 +9,32 @@ import (
 	"time"
 )
 
-// endpoint answers Defender for Endpoint: /api/alerts, also under /api/v1.0, and one
-// alert by id.
-func (s *Simulator) endpoint(x *exchange) {
-	path := strings.TrimPrefix(x.r.URL.Path, "/api")
-	if len(path) == len(x.r.URL.Path) {
-		x.refuse(http.StatusNotFound, "ResourceNotFound", "")
-		return
-	}
-
-	s.odata(x, strings.TrimPrefix(path, "/v1.0"), "/alerts")
-}
-
-// The paths of the lists of Microsoft Graph, in any case.
-const (
-	graphVersion        = "/v1.0"
-	graphAlertsPath     = "/security/alerts_v2"
-	graphIncidentsPath  = "/security/incidents"
-	unknownGraphSegment = "Resource not found for the segment."
-)
-
-// graphAPI returns the API that a path of Microsoft Graph belongs to; usual if it belongs
-// to none.
-func graphAPI(usual, path string) string {
-	path = strings.ToLower(path)
-	if strings.HasPrefix(path, graphVersion+"/tenantrelationships/") {
-		return Graph
-	}
-
-	for api, list := range map[string]string{Graph: graphAlertsPath, GraphIncidents: graphIncidentsPath} {
-		if strings.HasPrefix(path, graphVersion+list) {
-			return api
-		}
-	}
-
-	return usual
-}
-
-// isGraph reports whether Microsoft Graph has the API.
-func isGraph(api string) bool { return api == Graph || api == GraphIncidents }
-
-// listsIncidents reports whether the rows of the API are incidents.
-func listsIncidents(api string) bool { return api == Incidents || api == GraphIncidents }
-
-// graph answers Microsoft Graph: the lists of alerts and of incidents, and one element
-// by id.
+// graph answers Microsoft Graph: the lists of relationships and those of the data APIs.
 func (s *Simulator) graph(x *exchange) {
 	if x.scope == Discovery {
 		s.relationshipsOf(x, x.r.URL.Path[len("/v1.0/tenantRelationships/"):])
 		return
 	}
 
-	path := x.r.URL.Path
-	if len(path) <= len(graphVersion) || !strings.EqualFold(path[:len(graphVersion)], graphVersion) {
-		x.refuse(http.StatusNotFound, "ResourceNotFound", unknownGraphSegment)
-		return
-	}
-
-	if x.api == GraphIncidents {
-		s.odata(x, path[len(graphVersion):], graphIncidentsPath)
-		return
-	}
-
-	s.odata(x, path[len(graphVersion):], graphAlertsPath)
+	s.odata(x)
 }
 
-// incidents answers Defender XDR: /api/incidents and one incident by id.
-func (s *Simulator) incidents(x *exchange) {
-	s.odata(x, strings.TrimPrefix(x.r.URL.Path, "/api"), "/incidents")
-}
+// odata answers a request for a list or one of its elements.
+func (s *Simulator) odata(x *exchange) {
+	path, list := x.r.URL.Path, dataAPIOf(x.api).path
 
-// odata answers a request below collection: for the list, or for one of its elements.
-func (s *Simulator) odata(x *exchange, path, collection string) {
-	if len(path) < len(collection) || !strings.EqualFold(path[:len(collection)], collection) {
+	// Defender for Endpoint has its list under a version, too.
+	if rest, versioned := strings.CutPrefix(path, "/api/v1.0/"); versioned && x.api == Endpoint {
+		path = "/api/" + rest
+	}
+
+	if len(path) < len(list) || !strings.EqualFold(path[:len(list)], list) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
 		return
 	}
 
-	id, one := strings.CutPrefix(path[len(collection):], "/")
-	if !one && len(path) > len(collection) {
+	id, one := strings.CutPrefix(path[len(list):], "/")
+	if !one && len(path) > len(list) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
 		return
 	}
@@ -106,7 +53,7 @@ func (s *Simulator) odata(x *exchange, path, collection string) {
 
 // odataList answers a list: the page that the query asks for, with its faults.
 func (s *Simulator) odataList(x *exchange) {
-	a := odataAPIs[x.api]
+	a := odataOf(x.api)
 
 	l, problem := s.parseListing(a, x.r.URL.RawQuery)
 	if problem != "" {
@@ -114,7 +61,7 @@ func (s *Simulator) odataList(x *exchange) {
 		return
 	}
 
-	if isGraph(a.api) {
+	if isGraph(x.api) {
 		s.graphListing(x, &l)
 	}
 
@@ -157,7 +104,7 @@ func (s *Simulator) odataList(x *exchange) {
 // of newer members.
 func (s *Simulator) graphListing(x *exchange, l *listing) {
 	if !l.topGiven {
-		l.top = min(s.cfg.GraphPageSize, odataAPIs[x.api].maxTop)
+		l.top = min(s.cfg.GraphPageSize, odataOf(x.api).maxTop)
 	}
 
 	if !x.prefersUnknown() && l.variant == asFull {
@@ -179,7 +126,7 @@ func (x *exchange) listPage(a *odataAPI, l listing, p page, link string) {
 
 	x.list(head+`"value":[`, p.rows, l.variant, "]}")
 
-	if isGraph(a.api) {
+	if isGraph(x.api) {
 		x.header.Set("Content-Type",
 			"application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
 	}
@@ -323,7 +270,7 @@ func (s *Simulator) move(t *tenant, api string, l listing) {
 // expandFails applies the fault of a request with $expand. It reports whether it has
 // answered.
 func (s *Simulator) expandFails(x *exchange, v variant, rows []*row) bool {
-	if v == asShort || odataAPIs[x.api].expand == "" || len(rows) == 0 {
+	if v == asShort || odataOf(x.api).expand == "" || len(rows) == 0 {
 		return false
 	}
 
@@ -360,7 +307,7 @@ func (s *Simulator) odataOne(x *exchange, id string) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "The resource "+id+" was not found.")
 	case !s.expandFails(x, v, []*row{r}):
 		x.list("", []*row{r}, v, "")
-		x.entity(odataAPIs[x.api].context + "/$entity")
+		x.entity(odataOf(x.api).context + "/$entity")
 	}
 }
 
@@ -381,7 +328,7 @@ func (x *exchange) entity(context string) {
 // Graph have their alerts only with $expand; the other APIs take no options.
 func (s *Simulator) variantOf(x *exchange) (v variant, problem string) {
 	if x.api == GraphIncidents {
-		l, problem := s.parseListing(odataAPIs[x.api], x.r.URL.RawQuery)
+		l, problem := s.parseListing(odataOf(x.api), x.r.URL.RawQuery)
 		if problem != "" || l.variant == asShort {
 			return l.variant, problem
 		}

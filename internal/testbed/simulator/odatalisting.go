@@ -264,5 +264,5 @@ func readSkipToken(text, query string) (int, bool) {
 
 // badQuery answers 400 for a query that cannot be read.
 func (x *exchange) badQuery(problem string) {
-	x.refuse(http.StatusBadRequest, odataAPIs[x.api].code, problem)
+	x.refuse(http.StatusBadRequest, odataOf(x.api).code, problem)
 }

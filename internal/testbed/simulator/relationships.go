@@ -18,7 +18,6 @@ const maxRelationships = 300
 // as a query of them is concerned.
 var relationshipLists = map[string]*odataAPI{
 	"delegatedadminrelationships": {
-		api:     Graph,
 		context: "https://graph.microsoft.com/v1.0/$metadata#tenantRelationships/delegatedAdminRelationships",
 		maxTop:  maxRelationships,
 		code:    "BadRequest",
@@ -32,7 +31,6 @@ var relationshipLists = map[string]*odataAPI{
 		},
 	},
 	"delegatedadmincustomers": {
-		api:     Graph,
 		context: "https://graph.microsoft.com/v1.0/$metadata#tenantRelationships/delegatedAdminCustomers",
 		maxTop:  maxRelationships,
 		code:    "BadRequest",

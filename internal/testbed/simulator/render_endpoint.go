@@ -1,5 +1,17 @@
 package simulator
 
+// endpointRow fills a row with an alert.
+func endpointRow(t *tenant, r *row, a Alert) {
+	a.Updated = t.printed(Endpoint, a.Updated)
+
+	r.full = replaced(&a, Endpoint, func() (b []byte) {
+		b, r.cut = renderEndpoint(&a, t.ID)
+		r.short = []byte("[]}")
+
+		return b
+	})
+}
+
 // renderEndpoint writes an alert as defender-endpoint/api/get-alerts.md shows it. The
 // evidence comes last; evidenceAt is where its array begins, so that the row without
 // $expand=evidence can be cut from the same bytes.

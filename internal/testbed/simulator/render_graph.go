@@ -61,6 +61,15 @@ func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	return o.b
 }
 
+// graphAlertRow fills a row with an alert.
+func graphAlertRow(t *tenant, r *row, a Alert) {
+	r.full = t.graphRow(a, false)
+
+	if a.Raw[Graph] == nil && masksAnything(&a) {
+		r.mask = func() []byte { return t.graphRow(a, true) }
+	}
+}
+
 // graphRow returns an alert as Graph lists it.
 func (t *tenant) graphRow(a Alert, mask bool) []byte {
 	a.Updated = t.printed(Graph, a.Updated)

@@ -2,9 +2,36 @@ package simulator
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 )
+
+// graphIncidentRow fills a row with an incident.
+func graphIncidentRow(t *tenant, r *row, i incident) {
+	render := func(mask bool) ([]byte, int) {
+		rows := make([][]byte, len(i.alerts))
+		for k, a := range i.alerts {
+			rows[k] = t.graphRow(*a, mask)
+		}
+
+		return renderGraphIncident(i.id, i.first, rows, t.ID, t.printed(GraphIncidents, i.updated), i.created)
+	}
+
+	r.full = replaced(i.first, GraphIncidents, func() (b []byte) {
+		b, r.cut = render(false)
+		r.short = []byte("}")
+
+		return b
+	})
+
+	if i.first.Raw[GraphIncidents] == nil && slices.ContainsFunc(i.alerts, masksAnything) {
+		r.mask = func() []byte {
+			b, _ := render(true)
+			return b
+		}
+	}
+}
 
 // renderGraphIncident writes a microsoft.graph.security.incident
 // (resources/security-incident.md) with its alerts, of which first gives it its name, its

@@ -2,6 +2,13 @@ package simulator
 
 import "time"
 
+// xdrIncidentRow fills a row with an incident.
+func xdrIncidentRow(t *tenant, r *row, i incident) {
+	r.full = replaced(i.first, Incidents, func() []byte {
+		return renderIncident(i.id, i.first, i.alerts, t.printed(Incidents, i.updated), i.created)
+	})
+}
+
 // renderIncident writes an incident of defender-xdr/api-list-incidents.md with its
 // alerts, of which first gives it its name, its status and its overrides; an alert inside
 // has none.

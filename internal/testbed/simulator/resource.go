@@ -7,10 +7,8 @@ import (
 
 // resource is an API as the sign-in service knows it.
 type resource struct {
-	api string
-	// incidents is the API that lists incidents with tokens of this resource; empty for
-	// none.
-	incidents string
+	// apis are those that take tokens of it.
+	apis []string
 	// uris are the App ID URIs under which tokens for it can be asked for; the token's
 	// aud is the one that was asked for.
 	uris []string
@@ -29,12 +27,12 @@ type resource struct {
 // alternative of Defender for Endpoint.
 var resources = []resource{
 	{
-		api:    SIEM,
+		apis:   []string{SIEM},
 		uris:   []string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"},
 		scopes: []string{"user_impersonation"},
 	},
 	{
-		api: Endpoint,
+		apis: []string{Endpoint},
 		uris: []string{
 			"https://api.securitycenter.microsoft.com",
 			"https://securitycenter.onmicrosoft.com/windowsatpservice",
@@ -46,8 +44,7 @@ var resources = []resource{
 		scopes: []string{"Alert.Read", "Alert.ReadWrite"},
 	},
 	{
-		api:       Graph,
-		incidents: GraphIncidents,
+		apis: []string{Graph, GraphIncidents},
 		uris: []string{
 			"https://graph.microsoft.com",
 			"https://graph.microsoft.us",
@@ -65,7 +62,7 @@ var resources = []resource{
 		},
 	},
 	{
-		api: Incidents,
+		apis: []string{Incidents},
 		uris: []string{
 			"https://api.security.microsoft.com",
 			"https://api-gcc.security.microsoft.us",
@@ -75,7 +72,7 @@ var resources = []resource{
 		scopes: []string{"Incident.Read", "Incident.ReadWrite"},
 	},
 	{ // partner-center, "Partner Center authentication"
-		api:    Partner,
+		apis:   []string{Partner},
 		uris:   []string{"https://api.partnercenter.microsoft.com"},
 		scopes: []string{"user_impersonation"},
 	},
@@ -83,7 +80,7 @@ var resources = []resource{
 
 // resourceByAPI finds the resource of an API.
 func resourceByAPI(api string) *resource {
-	return &resources[slices.IndexFunc(resources, func(r resource) bool { return r.api == api })]
+	return &resources[slices.IndexFunc(resources, func(r resource) bool { return r.serves(api) })]
 }
 
 // graphPermissions are those of Graph. The list of alerts takes any of them, that of
@@ -96,16 +93,17 @@ var graphPermissions = []string{
 }
 
 // serves reports whether an API takes tokens of this resource.
-func (r *resource) serves(api string) bool { return api == r.api || api == r.incidents }
+func (r *resource) serves(api string) bool { return slices.Contains(r.apis, api) }
 
 // suffices reports whether one of the permissions that a token has allows reading an
 // API.
 func (r *resource) suffices(granted []string, api string) bool {
-	if api != r.incidents {
-		return len(granted) > 0
+	needs := ""
+	if a := dataAPIOf(api); a != nil {
+		needs = a.needs
 	}
 
-	return slices.ContainsFunc(granted, func(p string) bool { return strings.HasPrefix(p, "SecurityIncident.") })
+	return slices.ContainsFunc(granted, func(p string) bool { return strings.HasPrefix(p, needs) })
 }
 
 // resourceOf finds the resource of an App ID URI, with or without a slash at its end.

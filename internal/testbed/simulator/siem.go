@@ -35,7 +35,7 @@ type siemWindow struct {
 
 // siem answers GET /api/alerts of the legacy alert exporter.
 func (s *Simulator) siem(x *exchange) {
-	if p := strings.ToLower(x.r.URL.Path); p != "/api/alerts" && p != "/api/alerts/" {
+	if strings.TrimSuffix(strings.ToLower(x.r.URL.Path), "/") != dataAPIOf(SIEM).path {
 		x.refuse(http.StatusNotFound, "", "No HTTP resource was found that matches the request URI.")
 		return
 	}

@@ -145,16 +145,10 @@ func TestSIEMBounds(t *testing.T) {
 
 func TestAPIsCheckTheToken(t *testing.T) {
 	f := start(t)
-	paths := map[string]string{
-		simulator.SIEM:      "/api/alerts",
-		simulator.Endpoint:  "/api/alerts",
-		simulator.Graph:     "/v1.0/security/alerts_v2",
-		simulator.Incidents: "/api/incidents",
-	}
-
 	v2siem := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope",
 		"https://graph.windows.net/.default")).json(t)["access_token"].(string)
-	for api, path := range paths {
+	for _, api := range simulator.APIs() {
+		path := simulator.Path(api)
 		get := func(token string) int {
 			return do(t, "GET", f.APIURL(api)+path, "", "Authorization", token).status
 		}
@@ -173,9 +167,9 @@ func TestAPIsCheckTheToken(t *testing.T) {
 			t.Errorf("%s with another scheme: %d", api, got)
 		}
 
-		for other := range paths {
+		for _, other := range simulator.APIs() {
 			want := 401
-			if other == api {
+			if simulator.ResourceOf(other) == simulator.ResourceOf(api) {
 				want = 200
 			}
 
@@ -193,7 +187,7 @@ func TestAPIsCheckTheToken(t *testing.T) {
 	old := f.access(simulator.Graph, contoso)
 	f.clock.Advance(time.Hour)
 
-	a = do(t, "GET", f.APIURL(simulator.Graph)+paths[simulator.Graph], "", "Authorization", "Bearer "+old)
+	a = do(t, "GET", f.APIURL(simulator.Graph)+simulator.Path(simulator.Graph), "", "Authorization", "Bearer "+old)
 	if a.status != 401 || !strings.Contains(a.body, "InvalidAuthenticationToken") {
 		t.Errorf("with an expired token: %d %s", a.status, a.body)
 	}
@@ -201,7 +195,7 @@ func TestAPIsCheckTheToken(t *testing.T) {
 	old = f.access(simulator.Graph, contoso)
 	f.EndAccessTokens(contoso)
 
-	a = do(t, "GET", f.APIURL(simulator.Graph)+paths[simulator.Graph], "", "Authorization", "Bearer "+old)
+	a = do(t, "GET", f.APIURL(simulator.Graph)+simulator.Path(simulator.Graph), "", "Authorization", "Bearer "+old)
 	if a.status != 401 {
 		t.Errorf("with an ended token: %d", a.status)
 	}
@@ -249,11 +243,7 @@ func TestTheTokensTenantDecides(t *testing.T) {
 
 	for tenant, want := range map[string]string{contoso: "ours", fabrikam: "theirs"} {
 		for _, api := range simulator.APIs() {
-			path := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts",
-				simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents",
-				simulator.GraphIncidents: "/v1.0/security/incidents?$expand=alerts"}[api]
-
-			a := f.get(api, tenant, path)
+			a := f.get(api, tenant, simulator.WholePath(api))
 			if a.status != 200 || strings.Contains(a.body, "ours") != (want == "ours") ||
 				strings.Contains(a.body, "theirs") != (want == "theirs") {
 				t.Errorf("%s of %s: %d %s", api, tenant, a.status, a.body)

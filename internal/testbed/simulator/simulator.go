@@ -228,23 +228,21 @@ func (s *Simulator) APIURL(api string) string {
 func (s *Simulator) Handler(name string) http.Handler {
 	var h func(*exchange)
 
-	switch name {
-	case Login:
+	switch a := dataAPIOf(name); {
+	case name == Login:
 		h = s.login
-	case SIEM:
-		h = s.siem
-	case Endpoint:
-		h = s.endpoint
-	case Partner:
+	case name == Partner:
 		h = s.partner
-	case Graph, GraphIncidents: // one host has both
+	case a == nil:
+		panic(fmt.Sprintf("simulator: dataAPIs has no row for the API %q", name))
+	case a.list == nil:
+		h = s.siem
+	case a.onGraph: // one host has them all
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.exchange(graphAPI(name, r.URL.Path), w, r, s.graph)
 		})
-	case Incidents:
-		h = s.incidents
 	default:
-		panic(fmt.Sprintf("simulator: no handler serves the API %q", name))
+		h = s.odata
 	}
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.exchange(name, w, r, h) })

@@ -16,8 +16,10 @@ import (
 func TestEverythingAtOnce(t *testing.T) {
 	f := start(t, func(c *simulator.Config) {
 		c.Faults, c.Rotation = "cut:p=0.1,late:p=0.1;by=1s,move:p=0.2,gzip:p=0.2,dup:p=0.1", simulator.Strict
-		c.Quotas = map[string]simulator.Quota{simulator.Graph: {}, simulator.Endpoint: {}, simulator.Incidents: {},
-			simulator.GraphIncidents: {}}
+		c.Quotas = map[string]simulator.Quota{}
+		for _, api := range simulator.APIs() {
+			c.Quotas[api] = simulator.Quota{}
+		}
 	})
 	f.Generate(contoso, 200, simulator.GenerateOptions{})
 	f.Add(contoso, simulator.Alert{ID: "a", IncidentID: 5, Created: f.clock.Now()})
@@ -30,13 +32,11 @@ func TestEverythingAtOnce(t *testing.T) {
 		tokens[api] = "Bearer " + f.access(api, contoso)
 	}
 
-	for api, path := range map[string]string{
-		simulator.SIEM:           "/api/alerts?ago=P1D",
-		simulator.Endpoint:       "/api/alerts?$top=50",
-		simulator.Incidents:      "/api/incidents",
-		simulator.GraphIncidents: "/v1.0/security/incidents?$expand=alerts",
-		simulator.Graph:          listPath[simulator.Graph] + "?$top=50&$count=true",
-	} {
+	more := map[string]string{simulator.SIEM: "?ago=P1D", simulator.Graph: "?$top=50&$count=true"}
+
+	for _, api := range simulator.APIs() {
+		path := simulator.WholePath(api) + more[api]
+
 		for range 2 {
 			wg.Go(func() {
 				for range 10 {

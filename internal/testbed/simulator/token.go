@@ -367,7 +367,7 @@ func (in *signIn) delegated(g *grant) (t *accessToken, offline bool, bad *refusa
 	}
 
 	t.granted = t.resource.granted(in.app.Scopes, t.resource.scopes)
-	if t.resource.api == SIEM && len(t.granted) == 0 {
+	if t.resource.serves(SIEM) && len(t.granted) == 0 {
 		t.granted = slices.Clone(t.resource.scopes)
 	}
 

@@ -469,7 +469,7 @@ func TestAccessTokenClaims(t *testing.T) {
 	}
 
 	m := claims(f.access(simulator.Endpoint, contoso))
-	if m["aud"] != resourceOf[simulator.Endpoint] || m["tid"] != contoso || m["azp"] != client ||
+	if m["aud"] != simulator.ResourceOf(simulator.Endpoint) || m["tid"] != contoso || m["azp"] != client ||
 		m["roles"].([]any)[0] != "Alert.Read.All" {
 		t.Errorf("claims are %v", m)
 	}

@@ -35,15 +35,15 @@ func (t *tenant) view(api string) *view {
 
 // show brings a view up to date with an alert.
 func (t *tenant) show(v *view, state *alertState) {
-	switch v.api {
-	case SIEM:
-		t.showSIEM(v, state)
-	case Incidents, GraphIncidents:
-		t.showIncident(v, state.versions[0].IncidentID)
-	case Endpoint, Graph:
-		t.showAlert(v, state)
+	switch a := dataAPIOf(v.api); {
+	case a == nil:
+		panic(fmt.Sprintf("simulator: dataAPIs has no row for the API %q", v.api))
+	case a.alertRow != nil:
+		t.showAlert(v, state, a.alertRow)
+	case a.incidentRow != nil:
+		t.showIncident(v, state.versions[0].IncidentID, a.incidentRow)
 	default:
-		panic(fmt.Sprintf("simulator: nothing shows the alerts of the API %q", v.api))
+		t.showSIEM(v, state)
 	}
 }
 
@@ -58,7 +58,7 @@ func (t *tenant) showSIEM(v *view, state *alertState) {
 	}
 }
 
-func (t *tenant) showAlert(v *view, state *alertState) {
+func (t *tenant) showAlert(v *view, state *alertState, render func(*tenant, *row, Alert)) {
 	var before *row
 	if n := len(state.versions); n > 1 {
 		before = v.latest[state.versions[0].ID]
@@ -73,20 +73,7 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 		a := state.versions[from]
 		r := &row{updated: tick.FromTime(a.Updated), created: tick.FromTime(a.Created), listed: a.listed}
 
-		if v.api == Endpoint {
-			a.Updated = t.printed(v.api, a.Updated)
-			r.full = replaced(&a.Alert, Endpoint, func() (b []byte) {
-				b, r.cut = renderEndpoint(&a.Alert, t.ID)
-				r.short = []byte("[]}")
-
-				return b
-			})
-		} else {
-			r.full = t.graphRow(a.Alert, false)
-			if a.Raw[Graph] == nil && masksAnything(&a.Alert) {
-				r.mask = func() []byte { return t.graphRow(a.Alert, true) }
-			}
-		}
+		render(t, r, a.Alert)
 
 		v.put(r, before)
 		v.latest[a.ID] = r
@@ -97,7 +84,7 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 // showIncident makes the history of an incident anew from the histories of its alerts:
 // at each moment at which one of them changes what is listed, the incident has the
 // alerts listed then. Versions that were there before keep their rows.
-func (t *tenant) showIncident(v *view, id int64) {
+func (t *tenant) showIncident(v *view, id int64, render func(*tenant, *row, incident)) {
 	states := t.incidents[id]
 
 	var moments []time.Time
@@ -113,7 +100,10 @@ func (t *tenant) showIncident(v *view, id int64) {
 
 	old, history := v.history[id], make([]*row, 0, len(moments))
 	for _, m := range moments {
-		r := t.incidentAt(v.api, id, states, m)
+		i := incidentAt(id, states, m)
+		r := &row{updated: tick.FromTime(i.updated), created: tick.FromTime(i.created), listed: m}
+		render(t, r, i)
+
 		for _, o := range old {
 			if o.listed.Equal(m) && bytes.Equal(o.full, r.full) {
 				r = o
@@ -144,21 +134,18 @@ func (t *tenant) showIncident(v *view, id int64) {
 	}
 }
 
-// incidentAt returns an incident as an API lists it at a moment.
-func (t *tenant) incidentAt(api string, id int64, states []*alertState, at time.Time) *row {
-	var (
-		alerts           []*Alert
-		updated, created time.Time
-	)
+// incidentAt returns an incident as it is listed at a moment.
+func incidentAt(id int64, states []*alertState, at time.Time) incident {
+	i := incident{id: id}
 
 	for _, s := range states {
-		for i := len(s.versions) - 1; i >= 0; i-- {
-			if a := &s.versions[i]; !a.listed.After(at) {
-				alerts = append(alerts, &a.Alert)
+		for k := len(s.versions) - 1; k >= 0; k-- {
+			if a := &s.versions[k]; !a.listed.After(at) {
+				i.alerts = append(i.alerts, &a.Alert)
 
-				updated = laterOf(updated, a.Updated)
-				if created.IsZero() || a.Created.Before(created) {
-					created = a.Created
+				i.updated = laterOf(i.updated, a.Updated)
+				if i.created.IsZero() || a.Created.Before(i.created) {
+					i.created = a.Created
 				}
 
 				break
@@ -166,43 +153,10 @@ func (t *tenant) incidentAt(api string, id int64, states []*alertState, at time.
 		}
 	}
 
-	r := &row{updated: tick.FromTime(updated), created: tick.FromTime(created), listed: at}
+	i.first = i.alerts[0] // what comes to an incident later changes nothing of its name
+	slices.SortFunc(i.alerts, byCreation)
 
-	first := alerts[0] // what comes to an incident later changes nothing of its name
-	slices.SortFunc(alerts, byCreation)
-
-	if api == Incidents {
-		r.full = replaced(first, api, func() []byte {
-			return renderIncident(id, first, alerts, t.printed(api, updated), created)
-		})
-
-		return r
-	}
-
-	render := func(mask bool) ([]byte, int) {
-		rows := make([][]byte, len(alerts))
-		for i, a := range alerts {
-			rows[i] = t.graphRow(*a, mask)
-		}
-
-		return renderGraphIncident(id, first, rows, t.ID, t.printed(api, updated), created)
-	}
-
-	r.full = replaced(first, api, func() (b []byte) {
-		b, r.cut = render(false)
-		r.short = []byte("}")
-
-		return b
-	})
-
-	if first.Raw[api] == nil && slices.ContainsFunc(alerts, masksAnything) {
-		r.mask = func() []byte {
-			b, _ := render(true)
-			return b
-		}
-	}
-
-	return r
+	return i
 }
 
 // byCreation sorts the alerts of an incident.
@@ -263,27 +217,20 @@ func replaced(a *Alert, api string, render func() []byte) []byte {
 // names the alert, and its update time in ticks; for an incident also the number of its
 // alerts. It reads what is sent, so that replaced fields count.
 func describe(api string, raw []byte) (identity, version string) {
-	var at tick.Tick
+	var (
+		at    tick.Tick
+		count string
+	)
 
-	count := ""
-
-	switch api {
-	case SIEM:
+	switch a := dataAPIOf(api); {
+	case a.list == nil:
 		identity = detectionID(raw)
-	case Endpoint:
-		identity = textAt(raw, "id")
-		at = timeAt(raw, "lastUpdateTime")
-	case Graph:
-		identity = textAt(raw, "id")
-		at = timeAt(raw, "lastUpdateDateTime")
-	case Incidents:
-		identity = textAt(raw, "incidentId")
-		at, count = incidentVersion(raw, "lastUpdateTime", "lastUpdatedTime")
-	case GraphIncidents:
-		identity = textAt(raw, "id")
-		at, count = incidentVersion(raw, "lastUpdateDateTime", "lastUpdateDateTime")
+	case a.incidentRow != nil:
+		identity = textAt(raw, a.identity)
+		at, count = incidentVersion(raw, a.updated, a.alertUpdated)
 	default:
-		panic(fmt.Sprintf("simulator: it is not known what identifies a row of the API %q", api))
+		identity = textAt(raw, a.identity)
+		at = timeAt(raw, a.updated)
 	}
 
 	switch {
