@@ -36,6 +36,8 @@ type homeVisit struct {
 
 	list      []partner.Customer
 	customers map[alert.TenantID]*partner.Customer
+	// gone are customers whom an input polls although they are not in the list.
+	gone map[alert.TenantID]*partner.KnownCustomer
 }
 
 // homeOf is what tells one provider's sign-in from another.
@@ -149,7 +151,8 @@ func (h *homeVisit) mustList() {
 }
 
 // tenantsOf returns the tenants of an input: those that are listed, and those that its
-// customers become. What is wrong with the settings of these shows in the findings.
+// customers become, as the input would have them after the list of this moment. What is
+// wrong with the settings of these shows in the findings.
 func (c *cli) tenantsOf(
 	ctx context.Context, in lint.Input, homes map[homeOf]*homeVisit, set *settings,
 ) []config.Tenant {
@@ -162,12 +165,16 @@ func (c *cli) tenantsOf(
 		return in.Tenants
 	}
 
-	var customers []config.Customer
-	for _, customer := range home.list {
-		customers = append(customers, config.Customer{TenantID: customer.TenantID, Name: customer.Name})
+	known, err := c.knownCustomers(ctx, in.Input)
+	if home.Customers == "ok" && len(home.list) > 0 { // else the input goes on with what it knows
+		known, _ = known.Update(home.list, c.Now(), func(*partner.KnownCustomer) bool { return true })
 	}
 
-	found, err := in.Discovery.Tenants(customers)
+	home.note(known)
+
+	found, fault := tenantsOfKnown(in.Discovery, known)
+	err = errors.Join(err, fault)
+
 	for i := range found {
 		err = errors.Join(err, set.override(ctx, &found[i]))
 	}
@@ -179,6 +186,30 @@ func (c *cli) tenantsOf(
 	return append(in.Tenants[:len(in.Tenants):len(in.Tenants)], found...)
 }
 
+// note remembers who is gone of those that are known.
+func (h *homeVisit) note(known partner.Known) {
+	h.gone = map[alert.TenantID]*partner.KnownCustomer{}
+
+	for i := range known.Customers {
+		if customer := &known.Customers[i]; customer.Gone() {
+			h.gone[customer.TenantID] = customer
+		}
+	}
+}
+
+// lacksRelationship says that a customer is gone, unless the sign-in was refused, which
+// says more.
+func (v *visit) lacksRelationship(customer *partner.KnownCustomer) {
+	v.RelationshipEnd = measure.Moment(customer.Ends)
+	if v.Problem != "" {
+		return
+	}
+
+	fault := customer.GoneFault()
+	v.Problem, v.reason, v.remedy = fault.Problem+"; "+fault.Remedy, fault.Reason, fault.Remedy
+	v.Code = worst(v.Code, exitNotAuthorised)
+}
+
 // relationship warns of what is wrong with the relationship by which a tenant is reached.
 func (v *visit) relationship(t config.Tenant, homes map[homeOf]*homeVisit, now time.Time) {
 	if t.HomeTenantID == "" {
@@ -186,6 +217,11 @@ func (v *visit) relationship(t config.Tenant, homes map[homeOf]*homeVisit, now t
 	}
 
 	home := homes[homeKeyOf(t)]
+	if home != nil && home.gone[t.TenantID] != nil {
+		v.lacksRelationship(home.gone[t.TenantID])
+		return
+	}
+
 	if home == nil || home.customers[t.TenantID] == nil {
 		return // a guest, or nobody knows
 	}

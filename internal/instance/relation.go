@@ -71,12 +71,12 @@ func (d *discovery) relationship(t *config.Tenant) collect.Relationship {
 		return collect.Relationship{Ends: c.Ends}
 	}
 
+	fault := c.GoneFault()
+
 	return collect.Relationship{Ends: c.Ends, Trouble: health.Trouble{
-		Reason: advice.GDAPEnded,
-		Message: "since " + c.Vanished.UTC().Format(time.DateTime) +
-			" UTC no relationship in force leads to the customer; alerts are read as long as the sign-in allows it",
-		Remedy: "ask the customer for a new relationship; if the customer has left, add it to discover.exclude " +
-			"in the tenants file",
+		Reason:  fault.Reason,
+		Message: fault.Problem,
+		Remedy:  fault.Remedy,
 	}}
 }
 

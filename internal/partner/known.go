@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 )
 
@@ -35,6 +36,18 @@ type KnownCustomer struct {
 
 // Gone reports whether the customer is not in the last good list.
 func (c *KnownCustomer) Gone() bool { return !c.Vanished.IsZero() }
+
+// GoneFault returns what is wrong with a customer who is gone, and polled all the same.
+func (c *KnownCustomer) GoneFault() *advice.Fault {
+	return &advice.Fault{
+		Reason: advice.GDAPEnded,
+		Problem: "since " + c.Vanished.UTC().Format(time.DateTime) +
+			" UTC no relationship in force leads to the customer; alerts are read as long as the sign-in allows it",
+		Remedy: "ask the customer for a new relationship; if the customer has left, add it to discover.exclude " +
+			"in the tenants file",
+		Fate: advice.NotAuthorised,
+	}
+}
 
 // Change names what differs between two lists.
 type Change struct {
