@@ -219,7 +219,10 @@ func TestEveryPackageHasARowInTheArchitecture(t *testing.T) {
 		"cmd/other/main.go":     "package main\n",
 	})
 
-	want := []string{`cmd/other has no row below "## Who owns what"`, `internal/a/below has no row below "## Who owns what"`}
+	want := []string{
+		`cmd/other has no row below "## Who owns what"`,
+		`internal/a/below has no row below "## Who owns what"`,
+	}
 	if !slices.Equal(said, want) {
 		t.Errorf("said %q, want %q", said, want)
 	}
