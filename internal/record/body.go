@@ -58,25 +58,22 @@ func (message) Append(dst []byte, _ alert.Version, raw []byte) ([]byte, int, err
 	return msgpack.AppendStr(msgpack.AppendStr(dst, "message"), raw), 1, nil
 }
 
-// finding is the body of the format ocsf: the keys of an OCSF event.
-type finding struct{ *ocsf.Encoder }
-
+// newFinding returns the body of the format ocsf: the keys of an OCSF event.
 func newFinding(o Options) (bodyEncoder, error) {
 	e, err := ocsf.NewEncoder(o.API, o.TenantID)
-	if err != nil {
-		return nil, err
-	}
-
-	return finding{e}, nil
+	return checked{e}, err
 }
 
+// checked is a body that takes only rows that are UTF-8.
+type checked struct{ bodyEncoder }
+
 // Append implements bodyEncoder.
-func (f finding) Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
+func (c checked) Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
 	if err := checkUTF8(raw); err != nil {
 		return dst, 0, err
 	}
 
-	return f.Encoder.Append(dst, v, raw)
+	return c.bodyEncoder.Append(dst, v, raw)
 }
 
 // checkUTF8 returns an error for a row that is not UTF-8.

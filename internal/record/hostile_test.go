@@ -44,6 +44,7 @@ func newEveryFormat(t testing.TB, api alert.API, schema *ocsfcheck.Schema) *ever
 		describer: describer,
 	}
 	for f := range every.encoders {
+		promiseOf(t, Format(f)) // there is one
 		every.encoders[f] = newEncoder(t, Options{
 			TenantID: "99999999-8888-7777-6666-555555555555",
 			Tenant:   "contoso | = \\",
