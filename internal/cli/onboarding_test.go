@@ -22,6 +22,16 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
+// onboarding is the transcript of one, by the parts of docs/onboarding.md.
+type onboarding struct {
+	*world
+
+	show  func(args []string, r result) string
+	parts map[string]string
+	file  string // the configuration
+	want  int    // how many alerts the customer has
+}
+
 // TestGoldenOnboarding onboards a customer in the three ways, runs
 // the plugin on the stored token alone, and holds the transcript against
 // docs/onboarding.md.
@@ -32,96 +42,148 @@ func TestGoldenOnboarding(t *testing.T) {
 		c.Tenants[0].MSSPAuthorised = false
 		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
-	parts := map[string]string{}
-	show := w.shower()
+	o := &onboarding{world: w, show: w.shower(), parts: map[string]string{}}
 
-	args := w.acquire("siem")
-	r := w.expect(w.run(args...), 4)
-	parts["Refused"], parts["RefusedCode"] = show(args, r), fmt.Sprint(r.code)
+	o.signInThreeWays(&ahead)
+	o.configure()
 
-	w.SetMSSPAuthorised(contoso, true)
+	host := o.runPlugin()
+	o.sameAsPull(must(host.Records()))
+	o.look()
+	o.everythingAgain(host)
 
-	// By its name alone: where lines break must not depend on how long the path is here.
-	conf := w.conf("siem")
-	check := []string{"check", filepath.Base(conf)}
-	parts["Ready"] = show(check, w.expect(w.runIn(filepath.Dir(conf), check...), 0))
+	if _, err := host.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
 
-	browser := w.acquire("graph")
-	parts["Browser"] = show(browser, w.expect(w.run(browser...), 0))
+	var page strings.Builder
+	if err := must(template.ParseFiles("../../testdata/cli/onboarding.tmpl")).Execute(&page, o.parts); err != nil {
+		t.Fatal(err)
+	}
 
-	paste := w.acquire("graph", "--paste", "--redirect-uri", redirect)
-	r = w.expect(w.answered(paste), 0)
-	parts["Paste"] = show(paste, r)
+	noSecret(t, result{out: page.String()})
+	golden.File(t, "../../docs/onboarding.md", page.String())
+}
+
+// signInThreeWays signs in before and after the step in the portal: with a browser, with an address
+// that is pasted, and on another device.
+func (o *onboarding) signInThreeWays(ahead *atomic.Int64) {
+	o.t.Helper()
+
+	args := o.acquire("siem")
+	r := o.expect(o.run(args...), 4)
+	o.parts["Refused"], o.parts["RefusedCode"] = o.show(args, r), fmt.Sprint(r.code)
+
+	o.SetMSSPAuthorised(contoso, true)
+	o.parts["Ready"] = o.showCheck(o.conf("siem"))
+
+	browser := o.acquire("graph")
+	o.parts["Browser"] = o.show(browser, o.expect(o.run(browser...), 0))
+
+	paste := o.acquire("graph", "--paste", "--redirect-uri", redirect)
+	o.parts["Paste"] = o.show(paste, o.expect(o.answered(paste), 0))
 
 	// A public client needs no secret. The service's pauses between polls are made short.
-	w.SetAutoConsent(false)
-	w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
-	device := slices.Insert(w.signIn(public, "graph"), 2, "--device-code")
-	device = append(device, "--data-dir", w.dir+"-device")
-	r = w.expect(w.entered(device), 0)
-	parts["Device"] = show(device, r)
-	w.login = ""
+	o.SetAutoConsent(false)
+	o.quickPolls(o.t, func() { ahead.Add(int64(6 * time.Second)) })
+	device := slices.Insert(o.signIn(public, "graph"), 2, "--device-code")
+	device = append(device, "--data-dir", o.dir+"-device")
+	o.parts["Device"] = o.show(device, o.expect(o.entered(device), 0))
+	o.login = ""
+}
 
-	conf = w.conf("graph", "poll_interval 1s")
-	if text := string(must(os.ReadFile(conf))); strings.Contains(text, "refresh_token") {
-		t.Fatal("the configuration names a refresh token")
-	} else {
-		parts["Config"] = w.block(text)
+// showCheck shows what `check` says of a file. It is named by its name alone: where lines
+// break must not depend on how long the path is here.
+func (o *onboarding) showCheck(conf string) string {
+	o.t.Helper()
+
+	args := []string{"check", filepath.Base(conf)}
+
+	return o.show(args, o.expect(o.runIn(filepath.Dir(conf), args...), 0))
+}
+
+func (o *onboarding) configure() {
+	o.t.Helper()
+
+	o.file = o.conf("graph", "poll_interval 1s")
+
+	text := string(must(os.ReadFile(o.file)))
+	if strings.Contains(text, "refresh_token") {
+		o.t.Fatal("the configuration names a refresh token")
 	}
-	parts["Check"] = show(check, w.expect(w.runIn(filepath.Dir(conf), check...), 0))
 
-	storage := t.TempDir()
+	o.parts["Config"] = o.block(text)
+	o.parts["Check"] = o.showCheck(o.file)
+}
 
-	host, err := flbhost.Start(t.Context(), flbhost.Config{
-		Plugin:     setup.Plugin(t),
-		StorageDir: storage,
+// runPlugin runs the plugin until it has emitted every alert.
+func (o *onboarding) runPlugin() *flbhost.Host {
+	o.t.Helper()
+
+	host, err := flbhost.Start(o.t.Context(), flbhost.Config{
+		Plugin:     setup.Plugin(o.t),
+		StorageDir: o.t.TempDir(),
 		Tick:       100 * time.Millisecond,
 		Instances: []flbhost.Instance{{Tag: "defender.contoso", Props: flbhost.Props(
 			"tenant_id", contoso,
 			"tenant_name", "contoso",
 			"client_id", client,
-			"client_secret_file", w.secretFile(),
+			"client_secret_file", o.secretFile(),
 			"api", "graph",
-			"login_url", w.LoginURL(),
-			"api_url", w.APIURL("graph"),
-			"data_dir", w.dir,
+			"login_url", o.LoginURL(),
+			"api_url", o.APIURL("graph"),
+			"data_dir", o.dir,
 			"poll_interval", "1s",
 		)}},
 	})
 	if err != nil {
-		t.Fatal(err)
+		o.t.Fatal(err)
 	}
-	defer host.Kill()
 
-	want := len(w.Ledger(contoso, "graph").Exists)
+	o.t.Cleanup(func() { _, _ = host.Kill() })
+
+	o.want = len(o.Ledger(contoso, "graph").Exists)
 
 	var records []flbhost.Record
 
-	setup.Until(t, "all records", 0, func() bool {
+	setup.Until(o.t, "all records", 0, func() bool {
 		records = must(host.Records())
-		return len(records) >= want
+		return len(records) >= o.want
 	}, nil)
 
-	if len(records) != want {
-		t.Errorf("%d records; want %d", len(records), want)
+	if len(records) != o.want {
+		o.t.Errorf("%d records; want %d", len(records), o.want)
 	}
-	// What pull prints is what the plugin emits. (Doubles are compared by value: the
-	// two sides write 1.0 and 1.)
-	var emitted, pulled []string
+
+	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
+	o.parts["Run"] = o.block(
+		fmt.Sprintf("$ fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)",
+			first, len(records)),
+	)
+
+	return host
+}
+
+// sameAsPull: what pull prints is what the plugin emits. (Doubles are compared by value:
+// the two sides write 1.0 and 1.)
+func (o *onboarding) sameAsPull(records []flbhost.Record) {
+	o.t.Helper()
 
 	same := func(record []byte) string {
 		var v any
 		if err := json.Unmarshal(record, &v); err != nil {
-			t.Fatal(err)
+			o.t.Fatal(err)
 		}
 
 		return string(must(json.Marshal(v)))
 	}
+
+	var emitted, pulled []string
 	for _, r := range records {
 		emitted = append(emitted, same(r.JSON()))
 	}
 
-	for line := range strings.Lines(w.expect(w.run("pull", "contoso", "--config", conf), 0).out) {
+	for line := range strings.Lines(o.expect(o.run("pull", "contoso", "--config", o.file), 0).out) {
 		pulled = append(pulled, same([]byte(line)))
 	}
 
@@ -129,52 +191,49 @@ func TestGoldenOnboarding(t *testing.T) {
 	slices.Sort(pulled)
 
 	if !slices.Equal(emitted, pulled) {
-		t.Errorf("emitted:\n%s\npulled:\n%s", strings.Join(emitted, "\n"), strings.Join(pulled, "\n"))
+		o.t.Errorf("emitted:\n%s\npulled:\n%s", strings.Join(emitted, "\n"), strings.Join(pulled, "\n"))
 	}
+}
 
-	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
-	parts["Run"] = w.block(
-		fmt.Sprintf("$ fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)",
-			first, len(records)),
-	)
+// look shows the status of the running input, and the tokens in the store.
+func (o *onboarding) look() {
+	o.t.Helper()
 
-	setup.Until(t, "a status", 0, func() bool {
-		list := parse[[]map[string]any](t, w.run("status", "--json").out)
-		return len(list) == 1 && list[0]["state"] == "ok" && list[0]["emitted"] == float64(want)
+	setup.Until(o.t, "a status", 0, func() bool {
+		list := parse[[]map[string]any](o.t, o.run("status", "--json").out)
+		return len(list) == 1 && list[0]["state"] == "ok" && list[0]["emitted"] == float64(o.want)
 	}, nil)
 
-	parts["Status"] = show([]string{"status"}, w.expect(w.run("status"), 0))
-	parts["List"] = show([]string{"tokens", "list"}, w.expect(w.run("tokens", "list"), 0))
-	// The SIEM lost its index: the running input emits everything again, under the same
-	// ids.
-	w.expect(w.run("rewind", "contoso", "--since", "25h"), 0)
-	setup.Until(t, "everything again", 0, func() bool {
+	o.parts["Status"] = o.show([]string{"status"}, o.expect(o.run("status"), 0))
+	o.parts["List"] = o.show([]string{"tokens", "list"}, o.expect(o.run("tokens", "list"), 0))
+}
+
+var recordID = regexp.MustCompile(`"record_id":"[0-9a-f]{32}"`)
+
+// everythingAgain: the SIEM lost its index. The running input emits everything again, under the
+// same ids.
+func (o *onboarding) everythingAgain(host *flbhost.Host) {
+	o.t.Helper()
+
+	o.expect(o.run("rewind", "contoso", "--since", "25h"), 0)
+
+	var records []flbhost.Record
+
+	setup.Until(o.t, "everything again", 0, func() bool {
 		records = must(host.Records())
-		return len(records) >= 2*want
+		return len(records) >= 2*o.want
 	}, nil)
 
 	ids := map[string]int{}
 	for _, r := range records {
-		ids[regexp.MustCompile(`"record_id":"[0-9a-f]{32}"`).FindString(string(r.JSON()))]++
+		ids[recordID.FindString(string(r.JSON()))]++
 	}
 
 	for id, n := range ids {
 		if n != 2 || id == "" {
-			t.Errorf("%s came %d times; want 2", id, n)
+			o.t.Errorf("%s came %d times; want 2", id, n)
 		}
 	}
-
-	if _, err := host.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-
-	var page strings.Builder
-	if err := must(template.ParseFiles("../../testdata/cli/onboarding.tmpl")).Execute(&page, parts); err != nil {
-		t.Fatal(err)
-	}
-
-	noSecret(t, result{out: page.String()})
-	golden.File(t, "../../docs/onboarding.md", page.String())
 }
 
 // runIn runs a command in a directory.

@@ -79,31 +79,25 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	}
 }
 
-// fields are what a configuration becomes, by the path of a field or method: of its first
-// tenant, or of the input after "in.".
+// fields are what an input or a tenant has, by the path of a field or method.
 type fields map[string]any
 
-// check compares the fields with those of in.
-func (f fields) check(t *testing.T, in *Input) {
+// check compares the fields with those of from, a pointer to an input or a tenant.
+func (f fields) check(t *testing.T, from any) {
 	t.Helper()
 
 	for path, want := range f {
-		from := reflect.ValueOf(&in.Tenants[0])
+		at := reflect.ValueOf(from)
 
-		names, ofInput := strings.CutPrefix(path, "in.")
-		if ofInput {
-			from = reflect.ValueOf(in)
-		}
-
-		for name := range strings.SplitSeq(names, ".") {
+		for name := range strings.SplitSeq(path, ".") {
 			if method, ok := strings.CutSuffix(name, "()"); ok {
-				from = from.MethodByName(method).Call(nil)[0]
+				at = at.MethodByName(method).Call(nil)[0]
 			} else {
-				from = reflect.Indirect(from).FieldByName(name)
+				at = reflect.Indirect(at).FieldByName(name)
 			}
 		}
 
-		if got := from.Interface(); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := at.Interface(); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s is %v, want %v", path, got, want)
 		}
 	}
@@ -111,7 +105,7 @@ func (f fields) check(t *testing.T, in *Input) {
 
 type userInput struct {
 	section Map
-	want    fields
+	want    fields // of the tenant, or of the input after "in."
 }
 
 // userInputs are sections that a user may write. The files in them are those of dir.
@@ -244,7 +238,15 @@ func userInputs(dir string) map[string]userInput {
 func TestWhatAUserMayWrite(t *testing.T) {
 	for name, c := range userInputs(workshop(t)) {
 		t.Run(name, func(t *testing.T) {
-			c.want.check(t, must(t, c.section, env()))
+			in := must(t, c.section, env())
+
+			for path, want := range c.want {
+				if name, ok := strings.CutPrefix(path, "in."); ok {
+					fields{name: want}.check(t, in)
+				} else {
+					fields{path: want}.check(t, &in.Tenants[0])
+				}
+			}
 		})
 	}
 }

@@ -126,40 +126,43 @@ func TestGoldenFaultsOfATenantsFileNameTheLine(t *testing.T) {
 	golden.File(t, "../../testdata/config/tenants-faults.golden", out.String())
 }
 
-func TestATenantGoesBeforeDefaultsBeforeSection(t *testing.T) {
-	dir := workshop(t)
-	path := filepath.Join(dir, "tenants.yaml")
-	write(t, path, `
+// threeTenants is a tenants file whose files are those of dir.
+func threeTenants(dir string) string {
+	return `
 defaults:
   api: graph
-  client_id: `+app+`
-  client_secret_file: `+dir+`/secret
+  client_id: ` + app + `
+  client_secret_file: ` + dir + `/secret
   poll_interval: 5m
   page_size: 100
 tenants:
   - tenant_id: Contoso.OnMicrosoft.com
     tenant_name: contoso
     tag: defender.${CUSTOMER}
-  - TENANT_ID: `+contoso+`
+  - TENANT_ID: ` + contoso + `
     Tenant_Name: fabrikam
     api: siem
     region: EU
     page_size:            # nothing: back to the API's own
     poll_interval: 90
-    client_certificate_file: `+dir+`/both.pem
-  - tenant_id: `+contoso+`
+    client_certificate_file: ` + dir + `/both.pem
+  - tenant_id: ` + contoso + `
     state_id: "007"
     updates: off
-    state_id_unused: &x y
-`)
+`
+}
 
-	_, _, err := FromPlugin(Map{"tenants_file": path}, env())
-	if err == nil {
+func TestATenantGoesBeforeDefaultsBeforeSection(t *testing.T) {
+	dir := workshop(t)
+	path := filepath.Join(dir, "tenants.yaml")
+
+	write(t, path, threeTenants(dir)+"    state_id_unused: &x y\n")
+
+	if _, _, err := FromPlugin(Map{"tenants_file": path}, env()); err == nil {
 		t.Fatal("an unknown key was accepted")
 	}
 
-	data := strings.ReplaceAll(readAll(t, path), "    state_id_unused: &x y\n", "")
-	write(t, path, data)
+	write(t, path, threeTenants(dir))
 
 	in := must(
 		t,
@@ -172,31 +175,36 @@ tenants:
 		},
 		env("CUSTOMER", "contoso"),
 	)
-	if len(in.Tenants) != 3 || in.MaxConcurrency != 2 || in.TenantsFile != path {
+	if len(in.Tenants) != 3 {
 		t.Fatalf("got %+v", in)
 	}
 
-	a, b, c := in.Tenants[0], in.Tenants[1], in.Tenants[2]
-	if a.TenantID != "contoso.onmicrosoft.com" || a.TenantName != "contoso" || a.Tag != "defender.contoso" ||
-		a.PollInterval != 5*time.Minute ||
-		a.Lookback != 72*time.Hour ||
-		a.PageSize != 100 ||
-		a.ClientSecretFile != dir+"/secret" ||
-		!a.ClientSecret.IsZero() {
-		t.Errorf("first: %+v", a)
-	}
+	fields{"MaxConcurrency": 2, "TenantsFile": path}.check(t, in)
 
-	if b.API != alert.SIEM || b.APIURL != "https://wdatp-alertexporter-eu.windows.com" || b.PageSize != 0 ||
-		b.PollInterval != 90*time.Second ||
-		b.ClientCertificateFile == "" ||
-		b.ClientSecretFile != "" ||
-		!b.Endpoint.V1 ||
-		b.Region != "eu" {
-		t.Errorf("second: %+v", b)
-	}
-
-	if c.StateID != "007" || c.Updates || c.TenantName != contoso || c.Tag != "" {
-		t.Errorf("third: %+v", c)
+	for i, want := range []fields{
+		{
+			"TenantID":              "contoso.onmicrosoft.com",
+			"TenantName":            "contoso",
+			"Tag":                   "defender.contoso",
+			"PollInterval":          5 * time.Minute,
+			"Lookback":              72 * time.Hour,
+			"PageSize":              100,
+			"ClientSecretFile":      dir + "/secret",
+			"ClientSecret.IsZero()": true,
+		},
+		{
+			"API":                   alert.SIEM,
+			"APIURL":                "https://wdatp-alertexporter-eu.windows.com",
+			"PageSize":              0,
+			"PollInterval":          90 * time.Second,
+			"ClientCertificateFile": dir + "/both.pem",
+			"ClientSecretFile":      "",
+			"Endpoint.V1":           true,
+			"Region":                "eu",
+		},
+		{"StateID": "007", "Updates": false, "TenantName": contoso, "Tag": ""},
+	} {
+		want.check(t, &in.Tenants[i])
 	}
 
 	if s := fmt.Sprintf("%+v %#v %v", in, *in, in.section); strings.Contains(s, hidden) {

@@ -31,61 +31,68 @@ func backlog(ctx context.Context, t *testing.T, o *Outbox) {
 func TestAFewAlertsPassLongBacklogs(t *testing.T) {
 	for _, n := range []int{1, 3, 20} {
 		t.Run(fmt.Sprintf("%d backlogs", n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-
-				o := NewOutbox(16 << 20)
-				sender := NewSender(o, Sure, time.Now)
-
-				var wg sync.WaitGroup
-				for range n {
-					wg.Go(func() { backlog(ctx, t, o) })
-				}
-
-				wg.Go(func() {
-					for ctx.Err() == nil {
-						room := 2 << 20
-
-						sender.Tick(func(_ string, events []byte) bool {
-							room -= len(events)
-							if room <= 0 {
-								sender.Pause()
-							}
-
-							return true
-						}, time.Hour)
-						time.Sleep(time.Second)
-						sender.Resume()
-					}
-				})
-
-				few, seen := newStream(t)
-
-				time.Sleep(30 * time.Second) // the backlogs have filled the buffer
-
-				for range 60 {
-					began := time.Now()
-
-					number, err := o.Add(ctx, few, event(t, "x"), nil)
-					if err != nil {
-						t.Error(err)
-						break
-					}
-
-					for seen.upTo.Load() < number {
-						time.Sleep(100 * time.Millisecond)
-					}
-					// A turn is at most a batch of each stream.
-					if took, most := time.Since(began), time.Duration(n/2+3)*time.Second; took > most {
-						t.Errorf("an alert took %v, want at most %v", took, most)
-					}
-				}
-
-				cancel()
-				wg.Wait()
-			})
+			synctest.Test(t, func(t *testing.T) { passBacklogs(t, n) })
 		})
+	}
+}
+
+// passBacklogs checks how long alerts take beside n backlogs that fill the buffer.
+func passBacklogs(t *testing.T, n int) {
+	t.Helper()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+
+	o := NewOutbox(16 << 20)
+
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() { backlog(ctx, t, o) })
+	}
+
+	wg.Go(func() { sendSlowly(ctx, NewSender(o, Sure, time.Now)) })
+
+	few, seen := newStream(t)
+
+	time.Sleep(30 * time.Second) // the backlogs have filled the buffer
+
+	for range 60 {
+		began := time.Now()
+
+		number, err := o.Add(ctx, few, event(t, "x"), nil)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+
+		for seen.upTo.Load() < number {
+			time.Sleep(100 * time.Millisecond)
+		}
+		// A turn is at most a batch of each stream.
+		if took, most := time.Since(began), time.Duration(n/2+3)*time.Second; took > most {
+			t.Errorf("an alert took %v, want at most %v", took, most)
+		}
+	}
+
+	cancel()
+	wg.Wait()
+}
+
+// sendSlowly sends 2 MiB a second.
+func sendSlowly(ctx context.Context, sender *Sender) {
+	for ctx.Err() == nil {
+		room := 2 << 20
+
+		sender.Tick(func(_ string, events []byte) bool {
+			room -= len(events)
+			if room <= 0 {
+				sender.Pause()
+			}
+
+			return true
+		}, time.Hour)
+		time.Sleep(time.Second)
+		sender.Resume()
 	}
 }
 

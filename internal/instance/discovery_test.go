@@ -175,21 +175,25 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 	list := &fakeLister{err: errors.New("unexplained")}
 	f := find(t, kept, list, "  every: 10m\n")
 
-	if m := f.measure(); !m.On || m.Failed || !m.Listed.IsZero() || f.notice() != nil {
-		t.Errorf("before the first list: %+v, %v", m, f.notice())
+	shown := func(when string, failed bool, listed time.Time) {
+		t.Helper()
+
+		if m := f.measure(); !m.On || m.Failed != failed || !m.Listed.Equal(listed) || (f.notice() != nil) != failed {
+			t.Errorf("%s: %+v, %+v", when, m, f.notice())
+		}
 	}
+
+	shown("before the first list", false, time.Time{})
 
 	f.after(0)
 	began := f.at
+	shown("after a list that failed", true, time.Time{})
 
 	n := f.notice()
-	if m := f.measure(); !m.Failed || !m.Listed.IsZero() || n == nil || n.Reason != advice.Internal || n.Remedy == "" ||
-		!strings.Contains(n.Message, "the 0 that are known stay: unexplained") {
-		t.Errorf("after a list that failed: %+v, %+v", m, n)
-	}
-
-	if !strings.Contains(string(kept[store.DiscoveryNotice]), "unexplained") {
-		t.Errorf("the store has %q", kept[store.DiscoveryNotice])
+	if n.Reason != advice.Internal || n.Remedy == "" ||
+		!strings.Contains(n.Message, "the 0 that are known stay: unexplained") ||
+		!strings.Contains(string(kept[store.DiscoveryNotice]), "unexplained") {
+		t.Errorf("it is shown as %+v, the store has %q", n, kept[store.DiscoveryNotice])
 	}
 
 	list.err = &partner.Error{Fault: advice.Fault{
@@ -210,17 +214,17 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 	list.customers, list.err = []partner.Customer{customerOf(firstID, "A")}, nil
 
 	f.after(10 * time.Minute)
-
 	good := f.at
-	if m := f.measure(); m.Failed || !m.Listed.Equal(good) || f.notice() != nil || kept[store.DiscoveryNotice] != nil {
-		t.Errorf("after a good list: %+v, %+v, %q", m, f.notice(), kept[store.DiscoveryNotice])
+	shown("after a good list", false, good)
+
+	if kept[store.DiscoveryNotice] != nil {
+		t.Errorf("after a good list the store has %q", kept[store.DiscoveryNotice])
 	}
 
 	list.err = errors.New("unexplained")
 
-	if m := f.after(10 * time.Minute).measure(); !m.Failed || !m.Listed.Equal(good) {
-		t.Errorf("after another failure: %+v", m)
-	}
+	f.after(10 * time.Minute)
+	shown("after another failure", true, good)
 
 	if f.configure(nil, nil, nil); f.measure().On || f.notice() != nil {
 		t.Errorf("without discovery: %+v, %+v", f.measure(), f.notice())

@@ -3,6 +3,7 @@ package simulator_test
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,95 +251,127 @@ func (f fixture) walk(path string, most int) (ids []string, last answer) {
 	return ids, last
 }
 
-func TestGraphLinks(t *testing.T) {
-	path := listPath[simulator.Graph]
+// withoutQuota starts a simulator with n alerts, in which graph answers without end.
+func withoutQuota(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
+	t.Helper()
+
 	quick := func(c *simulator.Config) { c.Quotas = map[string]simulator.Quota{simulator.Graph: {}} }
 
-	t.Run("links lead to every row once", func(t *testing.T) {
-		f := many(t, 25, quick)
+	return many(t, n, append(change, quick)...)
+}
 
-		ids, _ := f.walk(path+"?$top=10&$orderby=lastUpdateDateTime+asc&$filter=severity+eq+'high'", 10)
-		if len(ids) != 13 || ids[0] != "a024" || ids[12] != "a000" {
-			t.Errorf("got %v", ids)
-		}
-	})
-	t.Run("a page of the default size has a link, too", func(t *testing.T) {
-		f := many(t, 25, quick, func(c *simulator.Config) { c.GraphPageSize = 20 })
-		if ids, _ := f.walk(path, 10); len(ids) != 25 {
-			t.Errorf("got %d rows", len(ids))
-		}
-	})
-	t.Run("a larger $top is clamped without a word", func(t *testing.T) {
-		f := many(t, 1001, quick)
+func TestGraphLinksLeadToEveryRowOnce(t *testing.T) {
+	path := listPath[simulator.Graph]
 
-		a := f.get(simulator.Graph, contoso, path+"?$top=5000")
-		if n := len(strings.Fields(a.ids(t, "id"))); n != 1000 || a.json(t)["@odata.nextLink"] == nil {
-			t.Errorf("got %d rows", n)
-		}
-	})
-	t.Run("links by $skip end at 500", func(t *testing.T) {
-		f := many(t, 620, quick, func(c *simulator.Config) { c.GraphLinks = simulator.LinkSkip })
+	for name, test := range map[string]struct {
+		alerts int
+		query  string
+		change func(*simulator.Config)
+		fault  string
+		rows   int
+		end    string // a part of the last answer, if it is a refusal
+	}{
+		"a page of the default size has a link, too": {
+			25, "", func(c *simulator.Config) { c.GraphPageSize = 20 }, "", 25, "",
+		},
+		"an empty page leads on": {
+			5, "?$top=2", nil, "emptypage:every=2", 5, "",
+		},
+		"links by $skip end at 500": {
+			620, "?$top=100", func(c *simulator.Config) { c.GraphLinks = simulator.LinkSkip }, "", 600, "Skip query",
+		},
+		"a link by $skiptoken is refused": {
+			5, "?$top=2", nil, "link:kind=skiptoken", 2, "'SkipToken' is not allowed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := withoutQuota(t, test.alerts, func(c *simulator.Config) {
+				c.Faults = test.fault
+				if test.change != nil {
+					test.change(c)
+				}
+			})
 
-		ids, last := f.walk(path+"?$top=100", 10)
-		if len(ids) != 600 || last.status != 400 {
-			t.Errorf("got %d rows, then %d", len(ids), last.status)
-		}
-	})
-	t.Run("a token is for its own query only", func(t *testing.T) {
-		f := many(t, 5, quick)
+			ids, last := f.walk(path+test.query, 10)
+			if slices.Sort(ids); len(slices.Compact(ids)) != test.rows || (last.status == 400) != (test.end != "") ||
+				!strings.Contains(last.body, test.end) {
+				t.Errorf("got %d rows, then %d %.200s", len(ids), last.status, last.body)
+			}
 
-		u, err := url.Parse(f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string))
-		if err != nil {
-			t.Fatal(err)
-		}
+			if kind, _, _ := strings.Cut(test.fault, ":"); kind != "" && f.Requests().Faults[kind] == 0 {
+				t.Errorf("there was no %s", kind)
+			}
+		})
+	}
+}
 
-		a := f.get(simulator.Graph, contoso, strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1))
-		if a.status != 400 {
-			t.Errorf("with another query: %d", a.status)
-		}
-	})
-	t.Run("an empty page leads on", func(t *testing.T) {
-		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "emptypage:every=2" })
+func TestGraphLinksKeepOrderAndFilter(t *testing.T) {
+	f := withoutQuota(t, 25)
 
-		ids, _ := f.walk(path+"?$top=2", 10)
-		if len(ids) != 5 || f.Requests().Faults["emptypage"] == 0 {
-			t.Errorf("got %v", ids)
-		}
-	})
-	t.Run("rows move while pages are read", func(t *testing.T) {
-		f := many(t, 6, quick, func(c *simulator.Config) { c.Faults = "move:count=1" })
-		f.clock.Advance(time.Minute)
+	ids, _ := f.walk(
+		listPath[simulator.Graph]+"?$top=10&$orderby=lastUpdateDateTime+asc&$filter=severity+eq+'high'", 10)
+	if len(ids) != 13 || ids[0] != "a024" || ids[12] != "a000" {
+		t.Errorf("got %v", ids)
+	}
+}
 
-		ids, _ := f.walk(
-			path+"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z",
-			10,
-		)
-		got := strings.Join(ids, " ")
-		if got != "a005 a004 a002 a001 a000" { // the first left the window, so the third was passed over
-			t.Errorf("got %s", got)
-		}
-	})
+func TestGraphClampsALargerTopWithoutAWord(t *testing.T) {
+	f := withoutQuota(t, 1001)
 
-	for fault, want := range map[string]string{"link:kind=repeat": "$top=2", "link:kind=nodollar": "top=2&$skip=2",
-		"link:kind=otherhost": "graph.attacker.example"} {
+	a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$top=5000")
+	if n := len(strings.Fields(a.ids(t, "id"))); n != 1000 || a.json(t)["@odata.nextLink"] == nil {
+		t.Errorf("got %d rows", n)
+	}
+}
+
+func TestAGraphLinkIsForItsOwnQueryOnly(t *testing.T) {
+	f := withoutQuota(t, 5)
+	first := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$top=2")
+
+	u, err := url.Parse(first.json(t)["@odata.nextLink"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	a := f.get(simulator.Graph, contoso, strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1))
+	if a.status != 400 {
+		t.Errorf("with another query: %d", a.status)
+	}
+}
+
+// TestRowsMoveWhileGraphPagesAreRead: the first alert leaves the window after the second
+// page, so the one in the middle is passed over.
+func TestRowsMoveWhileGraphPagesAreRead(t *testing.T) {
+	f := withoutQuota(t, 6, func(c *simulator.Config) { c.Faults = "move:count=1" })
+	f.clock.Advance(time.Minute)
+
+	ids, _ := f.walk(
+		listPath[simulator.Graph]+
+			"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z",
+		10,
+	)
+	if got := strings.Join(ids, " "); got != "a005 a004 a002 a001 a000" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestFaultyGraphLinks(t *testing.T) {
+	for fault, want := range map[string]string{
+		"link:kind=repeat":    "$top=2",
+		"link:kind=nodollar":  "top=2&$skip=2",
+		"link:kind=otherhost": "graph.attacker.example",
+	} {
 		t.Run(fault, func(t *testing.T) {
-			f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = fault })
+			f := withoutQuota(t, 5, func(c *simulator.Config) { c.Faults = fault })
+			a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$top=2")
 
-			link, _ := f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string)
+			link, _ := a.json(t)["@odata.nextLink"].(string)
 			if !strings.Contains(link, want) ||
 				strings.Contains(link, "$skiptoken") != (fault == "link:kind=otherhost") {
 				t.Errorf("the link is %s", link)
 			}
 		})
 	}
-
-	t.Run("link:kind=skiptoken", func(t *testing.T) {
-		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "link:kind=skiptoken" })
-		if ids, last := f.walk(path+"?$top=2", 5); len(ids) != 2 || last.status != 400 ||
-			!strings.Contains(last.body, "'SkipToken' is not allowed") {
-			t.Errorf("got %v, %d %s", ids, last.status, last.body)
-		}
-	})
 }
 
 func TestEndpointHasNoLinks(t *testing.T) {
