@@ -124,7 +124,8 @@ func (c *cli) backup(ctx context.Context, to string, asJSON bool) (err error) {
 	}
 
 	fmt.Fprintf(c.Out, "%s: the state of %s as of %s: progress of %s, %s\n",
-		plain.Text(to, 1024), plain.Text(from, 1024), m.Made, counted(m.Units, "unit"), counted(m.Tokens, "refresh token"))
+		plain.Text(to, 1024), plain.Text(from, 1024), m.Made,
+		counted(m.Units, "unit"), counted(m.Tokens, "refresh token"))
 
 	return nil
 }
