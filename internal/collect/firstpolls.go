@@ -46,7 +46,12 @@ func (g *firstPolls) polled(ctx context.Context, u *Unit, alerts uint64) {
 		who = "signed in as " + who + ", "
 	}
 
-	u.log.Info(fmt.Sprintf("%sfirst poll: %d alerts", who, alerts))
+	things := "alerts"
+	if alerts == 1 {
+		things = "alert"
+	}
+
+	u.log.Info(fmt.Sprintf("%sfirst poll: %d %s", who, alerts, things))
 }
 
 // mayLog reports whether a unit may have a line of its own; otherwise it is counted for a

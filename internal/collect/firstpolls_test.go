@@ -37,6 +37,17 @@ func TestSuccessIsLoggedOnceForATenant(t *testing.T) {
 	})
 }
 
+func TestAFirstPollOfOneAlertIsOneAlert(t *testing.T) {
+	var log lines
+
+	g := firstPolls{log: slog.New(&log), now: time.Now}
+	g.polled(t.Context(), &Unit{log: slog.New(&log)}, 1)
+
+	if all := log.all(); len(all) != 1 || !strings.HasSuffix(all[0], "first poll: 1 alert") {
+		t.Errorf("%q", all)
+	}
+}
+
 func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 	var log lines
 

@@ -163,7 +163,7 @@ func (n *Node) logClaimed(keys, taken []alert.UnitKey, wanted int) {
 		count(len(keys)), n.cfg.Node.ID, n.State().Held, wanted, live))
 
 	if len(taken) > 0 {
-		n.cfg.Log.Warn(fmt.Sprintf("%s of these belonged to a node that has died: what it may have delivered lately "+
-			"comes again, with `replay` in `mssp` (%s)", count(len(taken)), names(taken)))
+		n.cfg.Log.Warn(fmt.Sprintf("%d of these belonged to a node that has died: what it may have delivered lately "+
+			"comes again, with `replay` in `mssp` (%s)", len(taken), names(taken)))
 	}
 }

@@ -389,6 +389,24 @@ func TestProbesNeedNoTokenButAName(t *testing.T) {
 	}
 }
 
+func TestWhatTwoInputsLackIsSaidOnce(t *testing.T) {
+	var s Servers
+
+	silent := errors.New("the store does not answer")
+	for _, fault := range []error{silent, silent, errors.New("no tenant was polled yet")} {
+		leave, err := s.Serve(anyPort, &fixed{fault: fault})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(leave)
+	}
+
+	const want = "not ready: the store does not answer\nno tenant was polled yet\n"
+	if _, body := get(t, s.where(anyPort), "/readyz", "", ""); body != want {
+		t.Errorf("%q, want %q", body, want)
+	}
+}
+
 // onNodes are units of a store that three nodes share, as the node "a" shows them.
 func onNodes() *fixed {
 	held := func(id string, u *measure.Unit) {

@@ -2,9 +2,10 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/common/expfmt"
 )
@@ -58,13 +59,16 @@ func (v *server) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyWait)
 	defer cancel()
 
-	var errs []error
+	var missing []string // what several inputs lack is said once
+
 	for _, src := range v.sourcesNow() {
-		errs = append(errs, src.Ready(ctx))
+		if err := src.Ready(ctx); err != nil && !slices.Contains(missing, err.Error()) {
+			missing = append(missing, err.Error())
+		}
 	}
 
-	if err := errors.Join(errs...); err != nil {
-		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+	if len(missing) > 0 {
+		http.Error(w, "not ready: "+strings.Join(missing, "\n"), http.StatusServiceUnavailable)
 		return
 	}
 

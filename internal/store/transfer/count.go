@@ -26,20 +26,23 @@ func (n Counts) String() string {
 	var parts []string
 
 	for _, p := range []struct {
-		n    int
-		what string
+		n         int
+		one, many string
 	}{
-		{n.Tokens, "refresh tokens"},
-		{n.Seeds, "marks of seeds"},
-		{n.Units, "units"},
-		{n.Seen, "delivered alert versions"},
-		{n.Deferred, "deferred entries"},
-		{n.Statuses, "statuses"},
-		{n.Rewinds, "requests to rewind"},
-		{n.Documents, "documents"},
+		{n.Tokens, "refresh token", "refresh tokens"},
+		{n.Seeds, "mark of a used seed", "marks of used seeds"},
+		{n.Units, "unit", "units"},
+		{n.Seen, "delivered alert version", "delivered alert versions"},
+		{n.Deferred, "deferred entry", "deferred entries"},
+		{n.Statuses, "status", "statuses"},
+		{n.Rewinds, "request to rewind", "requests to rewind"},
+		{n.Documents, "document", "documents"},
 	} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		switch {
+		case p.n == 1:
+			parts = append(parts, "1 "+p.one)
+		case p.n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.many))
 		}
 	}
 
