@@ -20,8 +20,8 @@
 //     to say (Fluent Bit's own JSON writer leaves out a key that comes again later, so
 //     that the last one counts, as in encoding/json).
 //   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however
-//     they are spelled ("\u006dssp"). Where mssp_ is there already, there are two of
-//     it.
+//     they are spelled ("\u006dssp"). Where the alert has that name too, they get
+//     further underscores until the name is free: the alert's own mssp_ stays.
 //   - "\u0000" is kept as a byte 0; msgpack strings have a length. DEL, U+2028 and
 //     other rare characters are kept.
 //   - A surrogate escape without its partner ("\ud83d") becomes U+FFFD, as in

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -109,6 +110,9 @@ func appendReference(dst []byte, v any, top bool) ([]byte, error) {
 		for _, m := range v {
 			if top && (m.key == "mssp" || m.key == "cef") {
 				m.key += "_"
+				for slices.ContainsFunc(v, func(other member) bool { return other.key == m.key }) {
+					m.key += "_"
+				}
 			}
 
 			if dst, err = appendReference(msgpack.AppendStr(dst, m.key), m.value, false); err != nil {

@@ -27,12 +27,13 @@ type frame struct {
 // at the same time. Headers of objects and arrays are written as map16 and array16 before
 // their size is known, and get the size when the container ends.
 type transcoder struct {
-	open [MaxDepth]frame // the containers around the innermost one, outermost first
+	open    [MaxDepth]frame // the containers around the innermost one, outermost first
+	renamed []int           // offsets in the output of keys of the object itself
 }
 
 // object appends the members of the JSON object src to dst, without a header around
 // them, and returns how many there are. Keys mssp and cef of the object itself are
-// renamed. If it fails, the bytes of dst beyond its length are undefined.
+// renamed (freeNames). If it fails, the bytes of dst beyond its length are undefined.
 //
 // The labels are the states of the grammar: a value follows a key, and the next member or
 // the end of the container follows a value. The steps that belong to one state have
@@ -51,6 +52,7 @@ func (t *transcoder) object(dst, src []byte) ([]byte, int, error) {
 		return dst, 0, err
 	}
 
+	t.renamed = t.renamed[:0]
 	margin := roomFor(src) - len(src)
 	b := slices.Grow(dst, roomFor(src))
 	b = b[:cap(b)]
@@ -82,7 +84,10 @@ key:
 		}
 
 		if depth == 1 {
-			o = rename(b, start, o)
+			if end := rename(b, start, o); end != o {
+				t.renamed = append(t.renamed, start)
+				o = end
+			}
 		}
 	}
 
@@ -223,6 +228,10 @@ next:
 
 done:
 	if i = jsontext.SkipIndent(src, i); i == len(src) {
+		if len(t.renamed) > 0 {
+			return t.freeNames(b[:o], src), n, nil
+		}
+
 		return b[:o], n, nil
 	}
 
@@ -260,27 +269,4 @@ func reserve(b []byte, o, room int) []byte {
 func grow(b []byte, o, room int) []byte {
 	b = slices.Grow(b[:o], room)
 	return b[:cap(b)]
-}
-
-// rename appends an underscore to the key in b[start:o] if records reserve that key, and
-// returns the new end. It compares the decoded key, so it also finds one that is written
-// with escapes.
-func rename(b []byte, start, o int) int {
-	switch b[start] {
-	case msgpack.FixStr | 4:
-		if string(b[start+1:o]) != "mssp" {
-			return o
-		}
-	case msgpack.FixStr | 3:
-		if string(b[start+1:o]) != "cef" {
-			return o
-		}
-	default:
-		return o
-	}
-
-	b[start]++
-	b[o] = '_'
-
-	return o + 1
 }

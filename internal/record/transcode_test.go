@@ -87,8 +87,15 @@ func TestAlertKeepsEveryFieldAsSent(t *testing.T) {
 		{"a title with everything", `{"t":"a|b\\c=d\r\ne 😀 <&>"}`, ""},
 		{"a Windows path", `{"p":"C:\\Windows\\SysWOW64\\WindowsPowerShell\\v1.0\\powershell.exe",` +
 			`"q":"\\\\server\\share"}`, ""},
-		{"own mssp and cef renamed", `{"mssp":1,"cef":{"mssp":2},"mssp_":3}`,
-			`{"mssp_":1,"cef_":{"mssp":2},"mssp_":3}`},
+		{"own mssp and cef renamed", `{"mssp":1,"cef":{"mssp":2,"mssp_":3}}`,
+			`{"mssp_":1,"cef_":{"mssp":2,"mssp_":3}}`},
+		{"own mssp_ and cef_ kept", `{"mssp_":1,"cef__":2}`, ""},
+		{"own mssp renamed to what is free", `{"mssp_":1,"cef_":2,"cef":3,"mssp":4,"mssp__":5,"mssp____":6,"x":7}`,
+			`{"mssp_":1,"cef_":2,"cef__":3,"mssp___":4,"mssp__":5,"mssp____":6,"x":7}`},
+		{"own mssp renamed to what is free under any spelling", `{"\u006dssp":1,"mssp\u005f":2}`,
+			`{"mssp__":1,"mssp_":2}`},
+		{"own mssp renamed to a long name", longNames(`{"mssp":1,%s}`, 30),
+			longNames(`{"mssp`+strings.Repeat("_", 31)+`":1,%s}`, 30)},
 		{"own mssp renamed under any spelling", `{"\u006dssp":1,"\u0063\u0065f":2,"MSSP":3}`,
 			`{"mssp_":1,"cef_":2,"MSSP":3}`},
 		{"a long string", `{"a":"` + long + `","b":1}`, ""},
@@ -388,4 +395,14 @@ func depth(v any) int {
 	}
 
 	return deepest + 1
+}
+
+// longNames puts keys into an object that are mssp and up to n underscores.
+func longNames(object string, n int) string {
+	var keys []string
+	for i := range n {
+		keys = append(keys, fmt.Sprintf(`"mssp%s":%d`, strings.Repeat("_", i+1), i))
+	}
+
+	return fmt.Sprintf(object, strings.Join(keys, ","))
 }
