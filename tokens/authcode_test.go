@@ -107,99 +107,132 @@ func browse(t *testing.T, method, address string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
-	f := &fake{}
+// waiting is a sign-in that waits for the browser.
+type waiting struct {
+	*tokens.AuthCode
+
+	t     *testing.T
+	fake  *fake
+	cb    *tokens.Callback
+	state string // as it stands in an address
+	done  chan error
+	token string // the refresh token, once it is done
+}
+
+func awaitBrowser(t *testing.T) *waiting {
+	t.Helper()
 
 	cb, err := tokens.Listen(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cb.Close()
 
-	attempt := tokens.NewAuthCode(
-		tokens.Client{App: app(tokens.V2), HTTP: f.client()},
-		cb.RedirectURI("/cb"),
-		"select_account",
-	)
+	t.Cleanup(func() { cb.Close() })
 
-	type result struct {
-		tokens.Tokens
-		err error
-	}
+	w := &waiting{t: t, fake: &fake{}, cb: cb, done: make(chan error, 1)}
+	client := tokens.Client{App: app(tokens.V2), HTTP: w.fake.client()}
+	w.AuthCode = tokens.NewAuthCode(client, cb.RedirectURI("/cb"), "select_account")
+	w.state = url.QueryEscape(w.State())
 
-	done := make(chan result, 1)
-	hosts := []string{"127.0.0.1"}
+	return w
+}
 
-	if c, err := net.Dial("tcp", "[::1]:"+strconv.Itoa(cb.Port())); err == nil {
-		c.Close()
+func (w *waiting) exchange() {
+	got, err := w.ExchangeReturned(w.t.Context(), w.cb)
+	w.token = got.Refresh.Reveal()
+	w.done <- err
+}
 
-		hosts = append(hosts, "[::1]")
-	}
+// get asks the address that the browser is sent to.
+func (w *waiting) get(query string) int {
+	w.t.Helper()
 
-	base := "http://127.0.0.1:" + strconv.Itoa(cb.Port())
+	status, _ := browse(w.t, "GET", "http://127.0.0.1:"+strconv.Itoa(w.cb.Port())+"/cb?"+query)
 
-	state := url.QueryEscape(attempt.State())
+	return status
+}
 
-	if status, _ := browse(t, "GET", base+"/cb?code=early&state="+state); status != 400 {
-		t.Errorf("an answer before anybody waits: %d", status)
-	}
-	go func() {
-		got, err := attempt.ExchangeReturned(t.Context(), cb)
-		done <- result{got, err}
-	}()
+// strangers ask at each address of the loopback interface for what is no answer to the
+// sign-in.
+func (w *waiting) strangers() {
+	w.t.Helper()
 
-	for status := 0; status != 409; { // until the wait has begun; then take the answer
-		for _, host := range hosts {
-			base := "http://" + host + ":" + strconv.Itoa(cb.Port())
-			for address, want := range map[string]int{
-				"/favicon.ico":                        404,
-				"/":                                   404,
-				"/cb?code=x":                          404,
-				"/cb?state=" + state:                  404,
-				"/cb?code=evil&state=wrong":           400,
-				"/cb?code=evil&state=":                400,
-				"/cb?error=access_denied&state=wrong": 400, "/cb?code=a&state=" + state + "&state=" + state: 404,
-			} {
-				if got, body := browse(t, "GET", base+address); got != want || strings.Contains(body, "evil") {
-					t.Errorf("GET %s: %d, want %d", address, got, want)
-				}
-			}
-
-			for _, method := range []string{"POST", "PUT", "HEAD", "OPTIONS"} {
-				if got, _ := browse(t, method, base+"/cb?code=evil&state="+state); got != 405 {
-					t.Errorf("%s: %d", method, got)
-				}
+	for _, host := range loopback(w.cb.Port()) {
+		for address, want := range map[string]int{
+			"/favicon.ico":                        404,
+			"/":                                   404,
+			"/cb?code=x":                          404,
+			"/cb?state=" + w.state:                404,
+			"/cb?code=evil&state=wrong":           400,
+			"/cb?code=evil&state=":                400,
+			"/cb?error=access_denied&state=wrong": 400,
+			"/cb?code=a&state=" + w.state + "&state=" + w.state: 404,
+		} {
+			if got, body := browse(w.t, "GET", host+address); got != want || strings.Contains(body, "evil") {
+				w.t.Errorf("GET %s: %d, want %d", address, got, want)
 			}
 		}
 
+		for _, method := range []string{"POST", "PUT", "HEAD", "OPTIONS"} {
+			if got, _ := browse(w.t, method, host+"/cb?code=evil&state="+w.state); got != 405 {
+				w.t.Errorf("%s: %d", method, got)
+			}
+		}
+	}
+}
+
+// loopback returns the addresses at which a port of this machine is reached.
+func loopback(port int) []string {
+	hosts := []string{"http://127.0.0.1:" + strconv.Itoa(port)}
+
+	six := "[::1]:" + strconv.Itoa(port)
+	if c, err := net.Dial("tcp", six); err == nil {
+		c.Close()
+
+		hosts = append(hosts, "http://"+six)
+	}
+
+	return hosts
+}
+
+func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
+	w := awaitBrowser(t)
+
+	if status := w.get("code=early&state=" + w.state); status != 400 {
+		t.Errorf("an answer before anybody waits: %d", status)
+	}
+
+	go w.exchange()
+
+	for status := 0; status != 409; { // until the wait has begun; then take the answer
+		w.strangers()
+
 		select {
-		case r := <-done:
-			t.Fatalf("the wait ended early: %v", r.err)
+		case err := <-w.done:
+			t.Fatalf("the wait ended early: %v", err)
 		default:
 		}
 
-		if got, _ := browse(t, "GET", base+"/cb?code=&state="+state); got != 400 {
+		if got := w.get("code=&state=" + w.state); got != 400 {
 			t.Errorf("an empty code: %d", got)
 		}
 
-		status, _ = browse(t, "GET", base+"/cb?code=good-code&session_state=x&state="+state)
+		status = w.get("code=good-code&session_state=x&state=" + w.state)
 		if status == 200 {
-			status, _ = browse(t, "GET", base+"/cb?code=second&state="+state)
+			status = w.get("code=second&state=" + w.state)
 		}
 	}
 
-	r := <-done
-	if r.err != nil || r.Refresh.Reveal() != "rt1" {
-		t.Fatalf("%v", r.err)
+	if err := <-w.done; err != nil || w.token != "rt1" {
+		t.Fatalf("token %q, %v", w.token, err)
 	}
 
-	form := f.sent()[0].form
-	if len(f.sent()) != 1 || form.Get("code") != "good-code" ||
-		form.Get("redirect_uri") != "http://localhost:"+strconv.Itoa(cb.Port())+"/cb" {
+	form := w.fake.sent()[0].form
+	if len(w.fake.sent()) != 1 || form.Get("code") != "good-code" || form.Get("redirect_uri") != w.cb.RedirectURI("/cb") {
 		t.Errorf("sent %v", form)
 	}
 
-	raw, err := base64.RawURLEncoding.DecodeString(attempt.State())
+	raw, err := base64.RawURLEncoding.DecodeString(w.State())
 	if err != nil || len(raw) < 16 || len(form.Get("code_verifier")) < 43 {
 		t.Errorf("state of %d bytes, verifier of %d", len(raw), len(form.Get("code_verifier")))
 	}

@@ -17,6 +17,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -184,83 +185,127 @@ func TestAConfiguredTokenBeginsAChainOnceInItsLife(t *testing.T) {
 
 func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 	for _, code := range []int{700082, 70008, 70043, 50173, 50132, 50133, 700084} {
-		f, c := &fake{}, newClock()
-		store := stored(t, "rt-dead", "rt-older")
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			d := newDeadChain(t, code)
 
-		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
-
-		current := ""
-		cfg := tokens.SourceConfig{
-			App:   app(tokens.V2),
-			Store: store,
-			HTTP:  f.client(),
-			Now:   c.Now,
-			Seed:  func() (secret.Text, error) { return secret.New(current), nil },
-		}
-		s := newSource(t, cfg)
-
-		e := fails(t, s)
-		if e.Fate != advice.NeedsSignIn || e.Code != code || !e.Dead() {
-			t.Fatalf("%d: %v (fate %v)", code, e, e.Fate)
-		}
-
-		if s.Changed(t.Context()) {
-			t.Errorf("%d: our own mark counts as a change", code)
-		}
-
-		if again := fails(t, s); again.Fate != advice.NeedsSignIn || again.Problem != e.Problem ||
-			again.Code != code {
-			t.Errorf("%d: the second time it says %v", code, again)
-		}
-
-		fails(t, newSource(t, cfg)) // nor by another source
-
-		if f.refreshes() != "rt-dead" {
-			t.Errorf("%d: sent %s", code, f.refreshes())
-		}
-
-		if s.Changed(t.Context()) {
-			t.Errorf("%d: our own mark counts as a change", code)
-		}
-		// From one side: a person signs in.
-		f.set(nil)
-		f.newest = 7
-
-		if err := tokens.Adopt(t.Context(), store, cfg.App.ChainKey(), tokens.SignIn{
-			Refresh: secret.New("rt7"),
-			Account: "soc@contoso.test",
-			At:      c.Now(),
-		}); err != nil {
-			t.Fatal(err)
-		}
-
-		if !s.Changed(t.Context()) {
-			t.Errorf("%d: a sign-in is not noticed", code)
-		}
-
-		if got := token(t, s); got != "at8" || s.Changed(t.Context()) {
-			t.Errorf("%d: %s", code, got)
-		}
-
-		if chain := load(t, store); !chain.Dead.IsZero() || !chain.Rejected.IsZero() ||
-			chain.Account != "soc@contoso.test" {
-			t.Errorf("%d: %+v", code, chain)
-		}
-		// From the other: a new configured one, after the chain died again.
-		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
-		c.Advance(2 * time.Hour)
-		fails(t, s)
-		f.set(nil)
-		f.newest, current = 20, "rt20"
-
-		if !s.Changed(t.Context()) {
-			t.Errorf("%d: a new configured token is not noticed", code)
-		}
-
-		if got := token(t, s); got != "at21" {
-			t.Errorf("%d: %s", code, got)
-		}
+			d.isNotSentAgain()
+			d.resumesAfterASignIn()
+			d.resumesWithAnotherSeed()
+		})
 	}
+}
+
+// deadChain is a chain whose token the service refuses for good.
+type deadChain struct {
+	t       *testing.T
+	code    int
+	fake    *fake
+	clock   *clock.Manual
+	store   tokens.ChainStore
+	current string // the seed
+	cfg     tokens.SourceConfig
+	source  *tokens.Source
+}
+
+func newDeadChain(t *testing.T, code int) *deadChain {
+	t.Helper()
+
+	d := &deadChain{t: t, code: code, fake: &fake{}, clock: newClock(), store: stored(t, "rt-dead", "rt-older")}
+	d.cfg = tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: d.store,
+		HTTP:  d.fake.client(),
+		Now:   d.clock.Now,
+		Seed:  func() (secret.Text, error) { return secret.New(d.current), nil },
+	}
+	d.source = newSource(t, d.cfg)
+	d.refuse()
+
+	return d
+}
+
+// refuse lets the service refuse every token.
+func (d *deadChain) refuse() {
+	d.fake.set(func(asked) (int, string) { return 400, refusal("invalid_grant", d.code) })
+}
+
+func (d *deadChain) isNotSentAgain() {
+	d.t.Helper()
+
+	first := fails(d.t, d.source)
+	if first.Fate != advice.NeedsSignIn || first.Code != d.code || !first.Dead() {
+		d.t.Fatalf("%v (fate %v)", first, first.Fate)
+	}
+
+	d.noticesNoChange()
+
+	again := fails(d.t, d.source)
+	if again.Fate != advice.NeedsSignIn || again.Problem != first.Problem || again.Code != d.code {
+		d.t.Errorf("the second time it says %v", again)
+	}
+
+	fails(d.t, newSource(d.t, d.cfg)) // nor by another source
+
+	if d.fake.refreshes() != "rt-dead" {
+		d.t.Errorf("sent %s", d.fake.refreshes())
+	}
+
+	d.noticesNoChange()
+}
+
+func (d *deadChain) noticesNoChange() {
+	d.t.Helper()
+
+	if d.source.Changed(d.t.Context()) {
+		d.t.Error("our own mark counts as a change")
+	}
+}
+
+// resumesWith checks that the source notices a change, and gets an access token.
+func (d *deadChain) resumesWith(want string) {
+	d.t.Helper()
+
+	if !d.source.Changed(d.t.Context()) {
+		d.t.Error("the change is not noticed")
+	}
+
+	if got := token(d.t, d.source); got != want {
+		d.t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// resumesAfterASignIn: a person signs in.
+func (d *deadChain) resumesAfterASignIn() {
+	d.t.Helper()
+
+	d.fake.set(nil)
+	d.fake.newest = 7
+
+	signIn := tokens.SignIn{Refresh: secret.New("rt7"), Account: "soc@contoso.test", At: d.clock.Now()}
+	if err := tokens.Adopt(d.t.Context(), d.store, d.cfg.App.ChainKey(), signIn); err != nil {
+		d.t.Fatal(err)
+	}
+
+	d.resumesWith("at8")
+	d.noticesNoChange()
+
+	chain := load(d.t, d.store)
+	if !chain.Dead.IsZero() || !chain.Rejected.IsZero() || chain.Account != "soc@contoso.test" {
+		d.t.Errorf("the chain is %+v", chain)
+	}
+}
+
+// resumesWithAnotherSeed: the chain dies again, and a new token is configured.
+func (d *deadChain) resumesWithAnotherSeed() {
+	d.t.Helper()
+
+	d.refuse()
+	d.clock.Advance(2 * time.Hour)
+	fails(d.t, d.source)
+
+	d.fake.set(nil)
+	d.fake.newest, d.current = 20, "rt20"
+	d.resumesWith("at21")
 }
 
 func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {

@@ -1,7 +1,9 @@
 package tokens_test
 
 import (
+	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -11,62 +13,69 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
+func redeem(ctx context.Context, c tokens.Client) error {
+	_, err := c.Redeem(ctx, secret.New("rt0"))
+	return err
+}
+
+func asApplication(ctx context.Context, c tokens.Client) error {
+	_, err := c.ClientCredentials(ctx)
+	return err
+}
+
+func exchange(ctx context.Context, c tokens.Client) error {
+	_, err := c.Exchange(ctx, secret.New("the-code"), "https://mssp.example.test/SiemMsspConnector", "the-verifier")
+	return err
+}
+
+// grantForms are the forms that each grant sends, by version of the endpoint; client_id
+// and client_secret stand in all of them.
+var grantForms = map[string]struct {
+	version tokens.Version
+	call    func(context.Context, tokens.Client) error
+	path    string
+	want    map[string]string
+	without string
+}{
+	"v1 refresh names the resource": {tokens.V1, redeem, "/oauth2/token", map[string]string{
+		"grant_type":    "refresh_token",
+		"refresh_token": "rt0",
+		"resource":      resource,
+	}, "scope"},
+	"v2 refresh names the scope": {tokens.V2, redeem, "/oauth2/v2.0/token", map[string]string{
+		"grant_type":    "refresh_token",
+		"refresh_token": "rt0",
+		"scope":         resource + "/.default offline_access",
+	}, "resource"},
+	"v1 client credentials": {tokens.V1, asApplication, "/oauth2/token", map[string]string{
+		"grant_type": "client_credentials",
+		"resource":   resource,
+	}, "scope"},
+	"v2 client credentials ask for .default alone": {tokens.V2, asApplication, "/oauth2/v2.0/token", map[string]string{
+		"grant_type": "client_credentials",
+		"scope":      resource + "/.default",
+	}, "resource"},
+	"v1 code": {tokens.V1, exchange, "/oauth2/token", map[string]string{
+		"grant_type":    "authorization_code",
+		"code":          "the-code",
+		"code_verifier": "the-verifier",
+		"resource":      resource,
+		"redirect_uri":  "https://mssp.example.test/SiemMsspConnector",
+	}, "scope"},
+	"v2 code": {tokens.V2, exchange, "/oauth2/v2.0/token", map[string]string{
+		"grant_type":    "authorization_code",
+		"code":          "the-code",
+		"code_verifier": "the-verifier",
+		"scope":         resource + "/.default offline_access",
+		"redirect_uri":  "https://mssp.example.test/SiemMsspConnector",
+	}, "resource"},
+}
+
 func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
-	redeem := func(c tokens.Client) error {
-		_, err := c.Redeem(t.Context(), secret.New("rt0"))
-		return err
-	}
-	app2app := func(c tokens.Client) error {
-		_, err := c.ClientCredentials(t.Context())
-		return err
-	}
-
-	exchange := func(c tokens.Client) error {
-		_, err := c.Exchange(
-			t.Context(),
-			secret.New("the-code"),
-			"https://mssp.example.test/SiemMsspConnector",
-			"the-verifier",
-		)
-
-		return err
-	}
-	for name, tc := range map[string]struct {
-		version tokens.Version
-		call    func(tokens.Client) error
-		path    string
-		want    map[string]string
-		without string
-	}{
-		"v1 refresh names the resource": {tokens.V1, redeem, "/oauth2/token", map[string]string{
-			"grant_type": "refresh_token", "refresh_token": "rt0", "resource": resource}, "scope"},
-		"v2 refresh names the scope": {tokens.V2, redeem, "/oauth2/v2.0/token", map[string]string{
-			"grant_type":    "refresh_token",
-			"refresh_token": "rt0",
-			"scope":         resource + "/.default offline_access",
-		}, "resource"},
-		"v1 client credentials": {tokens.V1, app2app, "/oauth2/token", map[string]string{
-			"grant_type": "client_credentials", "resource": resource}, "scope"},
-		"v2 client credentials ask for .default alone": {tokens.V2, app2app, "/oauth2/v2.0/token", map[string]string{
-			"grant_type": "client_credentials", "scope": resource + "/.default"}, "resource"},
-		"v1 code": {tokens.V1, exchange, "/oauth2/token", map[string]string{
-			"grant_type":    "authorization_code",
-			"code":          "the-code",
-			"code_verifier": "the-verifier",
-			"resource":      resource,
-			"redirect_uri":  "https://mssp.example.test/SiemMsspConnector",
-		}, "scope"},
-		"v2 code": {tokens.V2, exchange, "/oauth2/v2.0/token", map[string]string{
-			"grant_type":    "authorization_code",
-			"code":          "the-code",
-			"code_verifier": "the-verifier",
-			"scope":         resource + "/.default offline_access",
-			"redirect_uri":  "https://mssp.example.test/SiemMsspConnector",
-		}, "resource"},
-	} {
+	for name, tc := range grantForms {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
-			if err := tc.call(tokens.Client{App: app(tc.version), HTTP: f.client()}); err != nil {
+			if err := tc.call(t.Context(), tokens.Client{App: app(tc.version), HTTP: f.client()}); err != nil {
 				t.Fatal(err)
 			}
 
@@ -80,8 +89,10 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 				t.Errorf("path %s", got.path)
 			}
 
-			tc.want["client_id"], tc.want["client_secret"] = client, "s3cr3t+/=%~"
-			for k, v := range tc.want {
+			want := maps.Clone(tc.want)
+			want["client_id"], want["client_secret"] = client, "s3cr3t+/=%~"
+
+			for k, v := range want {
 				if got.form.Get(k) != v || len(got.form[k]) != 1 {
 					t.Errorf("%s is %q, want %q", k, got.form[k], v)
 				}
@@ -91,7 +102,7 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 				t.Errorf("%s was sent", tc.without)
 			}
 
-			if len(got.form) != len(tc.want) {
+			if len(got.form) != len(want) {
 				t.Errorf("sent %v", got.form)
 			}
 

@@ -130,7 +130,7 @@ func TestTheAssertionIsWhatEntraDocuments(t *testing.T) {
 	}
 }
 
-func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
+func TestTheFaultsOfACertificateFileAreNamed(t *testing.T) {
 	p := makePair()
 
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -182,7 +182,10 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 			}
 		})
 	}
+}
 
+func TestACertificateFileIsReadAgain(t *testing.T) {
+	p := makePair()
 	f, c := &fake{}, newClock()
 	cfg := appOnly(f, c)
 	text, fault := p.certPEM, error(nil)

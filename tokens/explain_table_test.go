@@ -14,51 +14,80 @@ import (
 
 // The golden file is the whole table as people meet it: code, scope, fate, exit code,
 // whether the code ends a refresh token, sentence, remedy.
+// codeTable writes a line for each code, and checks that it can be one.
+type codeTable struct {
+	strings.Builder
+
+	t   *testing.T
+	app App
+}
+
+func (c *codeTable) line(name string, x explanation) {
+	c.t.Helper()
+
+	f := x.fault(c.app)
+	x = x.seenFrom(c.app)
+
+	if len(f.Problem) < 15 || len(f.Remedy) < 10 || strings.ContainsAny(f.Problem+f.Remedy, "{}\n") {
+		c.t.Errorf("%s: %q; %q", name, f.Problem, f.Remedy)
+	}
+
+	if f.Scope < advice.ScopeCustomer || f.Scope > advice.ScopeService {
+		c.t.Errorf("%s has no scope", name)
+	}
+
+	ends := ""
+
+	if x.dead {
+		ends = ", ends the token"
+		ofChain := f.Scope == advice.ScopeChain || f.Scope == advice.ScopeCustomer || c.app.Home != ""
+
+		if !ofChain || f.Fate != advice.NeedsSignIn || x.unreliable {
+			c.t.Errorf("%s ends a refresh token, and has scope %v, fate %v", name, f.Scope, f.Fate)
+		}
+	}
+
+	fmt.Fprintf(c, "%s (%v, %v, exit %d%s): %s; %s\n",
+		name, f.Scope, f.Fate, f.Fate.ExitCode(), ends, f.Problem, f.Remedy)
+}
+
+// differences writes the codes that read differently with the provider's sign-in: at
+// customers, and at home.
+func (c *codeTable) differences(title, home string) {
+	c.t.Helper()
+
+	fmt.Fprintf(c, "\n%s:\n", title)
+
+	c.app.Acquire = func() string { return "ACQUIRE" }
+	ordinary := c.app
+	c.app.Home = home
+
+	for _, code := range KnownCodes() {
+		if x := explanations[code]; !reflect.DeepEqual(x.fault(c.app), x.fault(ordinary)) {
+			c.line(codeName(code), x)
+		}
+	}
+
+	c.app.Home = ""
+}
+
 func TestGoldenTableOfCodes(t *testing.T) {
-	app := App{
+	c := &codeTable{t: t, app: App{
 		LoginURL: "https://login.example.test",
 		TenantID: "TENANT",
 		ClientID: "CLIENT",
 		Resource: "https://graph.example.test",
-	}
-
-	var b strings.Builder
-
-	line := func(name string, x explanation) {
-		f := x.fault(app)
-		x = x.seenFrom(app)
-
-		if len(f.Problem) < 15 || len(f.Remedy) < 10 || strings.ContainsAny(f.Problem+f.Remedy, "{}\n") {
-			t.Errorf("%s: %q; %q", name, f.Problem, f.Remedy)
-		}
-
-		if f.Scope < advice.ScopeCustomer || f.Scope > advice.ScopeService {
-			t.Errorf("%s has no scope", name)
-		}
-
-		ofChain := f.Scope == advice.ScopeChain || f.Scope == advice.ScopeCustomer
-		if x.dead && (!ofChain && app.Home == "" || f.Fate != advice.NeedsSignIn || x.unreliable) {
-			t.Errorf("%s ends a refresh token, and has scope %v, fate %v", name, f.Scope, f.Fate)
-		}
-
-		ends := ""
-		if x.dead {
-			ends = ", ends the token"
-		}
-
-		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, f.Scope, f.Fate, f.Fate.ExitCode(), ends, f.Problem,
-			f.Remedy)
-	}
+	}}
 
 	for _, code := range KnownCodes() {
-		line(codeName(code), explanations[code])
+		c.line(codeName(code), explanations[code])
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(oauthExplanations)) {
-		line(name, oauthExplanations[name])
+		c.line(name, oauthExplanations[name])
 	}
 
-	line("another code", unknownCode(7999999))
+	c.line("another code", unknownCode(7999999))
 
 	for _, code := range []int{50071, 50139, 53999, 530999} {
 		x, ok := family(code)
@@ -66,31 +95,13 @@ func TestGoldenTableOfCodes(t *testing.T) {
 			t.Errorf("%d is of no family", code)
 		}
 
-		line("family of "+codeName(code), x)
+		c.line("family of "+codeName(code), x)
 	}
 
-	// What reads differently with the provider's sign-in: at customers, and at home.
-	for _, home := range []struct{ title, home string }{
-		{"at a customer that is reached with the provider's sign-in", "HOME"},
-		{"in the provider's own tenant", app.TenantID},
-	} {
-		fmt.Fprintf(&b, "\n%s:\n", home.title)
+	c.differences("at a customer that is reached with the provider's sign-in", "HOME")
+	c.differences("in the provider's own tenant", c.app.TenantID)
 
-		ordinary := app
-		ordinary.Acquire = func() string { return "ACQUIRE" }
-		app.Acquire = ordinary.Acquire
-		app.Home = home.home
-
-		for _, code := range KnownCodes() {
-			if x := explanations[code]; !reflect.DeepEqual(x.fault(app), x.fault(ordinary)) {
-				line(codeName(code), x)
-			}
-		}
-
-		app.Home = ""
-	}
-
-	golden.File(t, "../testdata/tokens/codes.txt", b.String())
+	golden.File(t, "../testdata/tokens/codes.txt", c.String())
 }
 
 // A refusal by one customer's tenant must not be taken for the end of a chain that

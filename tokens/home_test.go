@@ -322,59 +322,62 @@ func TestACustomersRefusalConcernsNobodyElse(t *testing.T) {
 	} {
 		for _, code := range codes {
 			t.Run(fmt.Sprint(code), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					w := newHomeWorld(t)
-					w.provider.refuse(customerID(0), code)
-					sources := w.customers(3)
-
-					for range 3 {
-						errs := all(t, sources)
-						if errs[1] != nil || errs[2] != nil {
-							t.Errorf("others are refused: %v", errs[1:])
-						}
-
-						var e *tokens.Error
-						if !errors.As(errs[0], &e) || e.Reason != reason || e.Fate.ExitCode() != 4 || e.Dead() {
-							t.Errorf("got %v (%s, exit %d); want %s, exit 4", errs[0], e.Reason, e.Fate.ExitCode(),
-								reason)
-						}
-
-						if e.Scope != advice.ScopeCustomer || e.Code != code && code != 53999 && code != 50071 {
-							t.Errorf("scope %v, code %d", e.Scope, e.Code)
-						}
-
-						if strings.Contains(e.Remedy, "guest (B2B)") || e.Remedy == "" {
-							t.Errorf("remedy %q", e.Remedy)
-						}
-
-						time.Sleep(time.Minute)
-					}
-
-					if c := w.chain(); !c.Dead.IsZero() {
-						t.Errorf("the chain is dead: %v", c.Dead)
-					}
-
-					// The sign-in at home was this very minute. That counts, but where it
-					// may have ended since.
-					want := 0
-					if reason == advice.TokenDead {
-						want = 1
-					}
-
-					if n := w.provider.requests(home); n != want {
-						t.Errorf("home was asked %d times", n)
-					}
-
-					if w.logged() != "" {
-						t.Errorf("logged %s", w.logged())
-					}
-				})
+				synctest.Test(t, func(t *testing.T) { refuseOneCustomer(t, code, reason) })
 			})
 		}
 	}
 }
 
-// TestHomeIsAskedBeforeAChainIsDead, and its answer counts for an hour.
+// refuseOneCustomer refuses the first of three customers with a code.
+func refuseOneCustomer(t *testing.T, code int, reason advice.Reason) {
+	t.Helper()
+
+	w := newHomeWorld(t)
+	w.provider.refuse(customerID(0), code)
+	sources := w.customers(3)
+
+	for range 3 {
+		errs := all(t, sources)
+		if errs[1] != nil || errs[2] != nil {
+			t.Errorf("others are refused: %v", errs[1:])
+		}
+
+		var e *tokens.Error
+		if !errors.As(errs[0], &e) || e.Reason != reason || e.Fate.ExitCode() != 4 || e.Dead() {
+			t.Errorf("got %v (%s, exit %d); want %s, exit 4", errs[0], e.Reason, e.Fate.ExitCode(), reason)
+		}
+
+		if e.Scope != advice.ScopeCustomer || e.Code != code && code != 53999 && code != 50071 {
+			t.Errorf("scope %v, code %d", e.Scope, e.Code)
+		}
+
+		if strings.Contains(e.Remedy, "guest (B2B)") || e.Remedy == "" {
+			t.Errorf("remedy %q", e.Remedy)
+		}
+
+		time.Sleep(time.Minute)
+	}
+
+	if c := w.chain(); !c.Dead.IsZero() {
+		t.Errorf("the chain is dead: %v", c.Dead)
+	}
+
+	// The sign-in at home was this very minute. That counts, but where it may have ended
+	// since.
+	want := 0
+	if reason == advice.TokenDead {
+		want = 1
+	}
+
+	if n := w.provider.requests(home); n != want {
+		t.Errorf("home was asked %d times", n)
+	}
+
+	if w.logged() != "" {
+		t.Errorf("logged %s", w.logged())
+	}
+}
+
 func TestHomeIsAskedBeforeAChainIsDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHomeWorld(t)
@@ -413,12 +416,7 @@ func TestTheEndOfTheChainIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHomeWorld(t)
 		sources := w.customers(30)
-
-		for _, err := range all(t, sources) {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
+		allSucceed(t, sources)
 
 		time.Sleep(2 * time.Hour) // the access tokens have ended
 		w.provider.newSignIn("b") // and the password has changed
@@ -426,16 +424,7 @@ func TestTheEndOfTheChainIsSaidOnce(t *testing.T) {
 		before := len(w.provider.sent())
 
 		for range 3 {
-			for i, err := range all(t, sources) {
-				var e *tokens.Error
-				if !errors.As(err, &e) || e.Reason != advice.ChainDead || e.Fate.ExitCode() != 3 {
-					t.Fatalf("customer %d: %v", i, err)
-				}
-
-				if !strings.Contains(e.Remedy, "acquire --home-tenant-id "+home) || sources[i].Changed(t.Context()) {
-					t.Errorf("remedy %q, changed %v", e.Remedy, sources[i].Changed(t.Context()))
-				}
-			}
+			allSayThatTheChainIsDead(t, sources)
 		}
 
 		// Those whose requests were on their way when home was asked; none since.
@@ -457,11 +446,7 @@ func TestTheEndOfTheChainIsSaidOnce(t *testing.T) {
 
 		start := time.Now()
 
-		for i, err := range all(t, sources) {
-			if err != nil {
-				t.Errorf("customer %d: %v", i, err)
-			}
-		}
+		allSucceed(t, sources)
 
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("30 customers are back after %v", took)
@@ -469,7 +454,31 @@ func TestTheEndOfTheChainIsSaidOnce(t *testing.T) {
 	})
 }
 
-// TestAChainThatEndsSoonAfterHomeAcceptedIt is dead at once, not in an hour.
+func allSucceed(t *testing.T, sources []*tokens.Source) {
+	t.Helper()
+
+	for i, err := range all(t, sources) {
+		if err != nil {
+			t.Fatalf("customer %d: %v", i, err)
+		}
+	}
+}
+
+func allSayThatTheChainIsDead(t *testing.T, sources []*tokens.Source) {
+	t.Helper()
+
+	for i, err := range all(t, sources) {
+		var e *tokens.Error
+		if !errors.As(err, &e) || e.Reason != advice.ChainDead || e.Fate.ExitCode() != 3 {
+			t.Fatalf("customer %d: %v", i, err)
+		}
+
+		if !strings.Contains(e.Remedy, "acquire --home-tenant-id "+home) || sources[i].Changed(t.Context()) {
+			t.Errorf("remedy %q, changed %v", e.Remedy, sources[i].Changed(t.Context()))
+		}
+	}
+}
+
 func TestAChainThatEndsSoonAfterHomeAcceptedIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHomeWorld(t)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 )
@@ -44,62 +45,67 @@ var rotations = map[string]struct {
 	},
 }
 
+// rotating is a source whose secret is read from a file and accepted by a service, which
+// both change.
+type rotating struct {
+	fake     *fake
+	read     func() string
+	accepted func(secret string) bool
+	clock    *clock.Manual
+	log      loglines.Lines
+	source   *tokens.Source
+}
+
+func newRotating(t *testing.T) *rotating {
+	t.Helper()
+
+	r := &rotating{
+		fake:     &fake{},
+		read:     func() string { return "old" },
+		accepted: func(s string) bool { return s == "old" },
+		clock:    newClock(),
+	}
+	r.fake.answer = func(a asked) (int, string) {
+		if !r.accepted(a.form.Get("client_secret")) {
+			return 401, refusal("invalid_client", 7000215)
+		}
+
+		return r.fake.rotate(a)
+	}
+
+	a := app(tokens.V2)
+	a.Credential = tokens.Secret(func() (secret.Text, error) { return secret.New(r.read()), nil })
+	r.source = newSource(t, tokens.SourceConfig{App: a, HTTP: r.fake.client(), Now: r.clock.Now, Log: r.log.Logger()})
+
+	return r
+}
+
 // While a secret is rotated, file and service may change in either order.
 func TestARotatedSecretFailsNoSignIn(t *testing.T) {
 	for name, c := range rotations {
 		t.Run(name, func(t *testing.T) {
-			clock := newClock()
-			accepted := func(s string) bool { return s == "old" }
-			read := func() string { return "old" }
+			r := newRotating(t)
+			token(t, r.source)
 
-			f := &fake{}
-			f.answer = func(a asked) (int, string) {
-				if !accepted(a.form.Get("client_secret")) {
-					return 401, refusal("invalid_client", 7000215)
-				}
-
-				return f.rotate(a)
-			}
-
-			a := app(tokens.V2)
-			a.Credential = tokens.Secret(func() (secret.Text, error) { return secret.New(read()), nil })
-
-			var log loglines.Lines
-
-			s, err := tokens.NewSource(tokens.SourceConfig{
-				App:  a,
-				HTTP: f.client(),
-				Now:  clock.Now,
-				Log:  log.Logger(),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			if _, err := s.Token(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-
-			before := len(f.requests)
+			before := len(r.fake.requests)
 			readings := 0
 			// The first reading is the one that notes what a failure depended on.
-			read = func() string {
+			r.read = func() string {
 				n := max(0, readings-1)
 				readings++
 
 				return c.file[min(n, len(c.file)-1)]
 			}
-			accepted = c.accepted
+			r.accepted = c.accepted
 
-			clock.Advance(2 * time.Hour)
+			r.clock.Advance(2 * time.Hour)
 
-			_, err = s.Token(t.Context())
-			if (err != nil) != c.fails {
+			if _, err := r.source.Token(t.Context()); (err != nil) != c.fails {
 				t.Errorf("%v", err)
 			}
 
 			var sent []string
-			for _, r := range f.requests[before:] {
+			for _, r := range r.fake.requests[before:] {
 				sent = append(sent, r.form.Get("client_secret"))
 			}
 
@@ -107,8 +113,8 @@ func TestARotatedSecretFailsNoSignIn(t *testing.T) {
 				t.Errorf("sent %s; want %s", got, want)
 			}
 
-			if warned := strings.Contains(log.String(), "is refused"); warned != c.warns {
-				t.Errorf("logged:\n%s", log.String())
+			if warned := strings.Contains(r.log.String(), "is refused"); warned != c.warns {
+				t.Errorf("logged:\n%s", r.log.String())
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 )
@@ -24,60 +25,82 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		"the application is unknown":     {refusal("unauthorized_client", 700016), "0.AXk", advice.NotAuthorised},
 		"the service has a fault itself": {refusal("temporarily_unavailable", 90033), "0.AXk", advice.TryAgain},
 	} {
-		f, c, store := &fake{}, newClock(), stored(t, "rt0", "")
-		f.set(func(a asked) (int, string) {
-			if a.form.Get("refresh_token") == "0.AXk" {
-				return 400, tc.refusal
+		t.Run(name, func(t *testing.T) {
+			s := newSeeded(t, tc.refusal)
+			_, err := s.source.Token(t.Context())
+
+			var e *tokens.Error
+			if s.fake.refreshes() != tc.sent || (err == nil) != (tc.fate < 0) ||
+				err != nil && (!errors.As(err, &e) || e.Fate != tc.fate) {
+				t.Errorf("%v, sent %s", err, s.fake.refreshes())
 			}
 
-			return f.rotate(a)
+			if err == nil {
+				s.goesOn()
+			}
 		})
+	}
+}
 
-		var lines loglines.Lines
+// seeded is a source with a living chain and a seed that the service refuses.
+type seeded struct {
+	t       *testing.T
+	fake    *fake
+	clock   *clock.Manual
+	store   tokens.ChainStore
+	current string
+	lines   loglines.Lines
+	source  *tokens.Source
+}
 
-		current := "0.AXk"
-		s := newSource(t, tokens.SourceConfig{
-			App:   app(tokens.V2),
-			Store: store,
-			Seed:  func() (secret.Text, error) { return secret.New(current), nil },
-			HTTP:  f.client(),
-			Now:   c.Now,
-			Log:   lines.Logger(),
-		})
-		_, err := s.Token(t.Context())
+func newSeeded(t *testing.T, refusal string) *seeded {
+	t.Helper()
 
-		var e *tokens.Error
-		if f.refreshes() != tc.sent || (err == nil) != (tc.fate < 0) ||
-			err != nil && (!errors.As(err, &e) || e.Fate != tc.fate) {
-			t.Errorf("%s: %v, sent %s", name, err, f.refreshes())
+	s := &seeded{t: t, fake: &fake{}, clock: newClock(), store: stored(t, "rt0", ""), current: "0.AXk"}
+	s.fake.set(func(a asked) (int, string) {
+		if a.form.Get("refresh_token") == "0.AXk" {
+			return 400, refusal
 		}
 
-		if err != nil {
-			continue
-		}
+		return s.fake.rotate(a)
+	})
+	s.source = newSource(t, tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: s.store,
+		Seed:  func() (secret.Text, error) { return secret.New(s.current), nil },
+		HTTP:  s.fake.client(),
+		Now:   s.clock.Now,
+		Log:   s.lines.Logger(),
+	})
 
-		c.Advance(time.Hour)
-		token(t, s)
+	return s
+}
 
-		warnings := lines.With("WARN")
-		if len(warnings) != 1 || !strings.Contains(warnings[0], "the stored one stays in use") {
-			t.Errorf("%s: warnings %q", name, warnings)
-		}
+// goesOn: the chain stays in use, with one warning, until the seed is written whole.
+func (s *seeded) goesOn() {
+	s.t.Helper()
 
-		seen, _ := store.SeedSeen(t.Context(), app(tokens.V2).ChainKey(), secret.New(current).Fingerprint())
-		if seen {
-			t.Errorf("%s: the seed is given up, though it may be accepted later", name)
-		}
+	s.clock.Advance(time.Hour)
+	token(s.t, s.source)
 
-		c.Advance(time.Hour)
-		f.set(nil)
-		f.newest, current = 70, "rt70" // written whole
+	warnings := s.lines.With("WARN")
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "the stored one stays in use") {
+		s.t.Errorf("warnings %q", warnings)
+	}
 
-		token(t, s)
+	key := app(tokens.V2).ChainKey()
+	if seen, _ := s.store.SeedSeen(s.t.Context(), key, secret.New(s.current).Fingerprint()); seen {
+		s.t.Error("the seed is given up, though it may be accepted later")
+	}
 
-		if got := load(t, store).Refresh.Reveal(); got != "rt71" {
-			t.Errorf("%s: stored %s after the new one was written whole", name, got)
-		}
+	s.clock.Advance(time.Hour)
+	s.fake.set(nil)
+	s.fake.newest, s.current = 70, "rt70"
+
+	token(s.t, s.source)
+
+	if got := load(s.t, s.store).Refresh.Reveal(); got != "rt71" {
+		s.t.Errorf("stored %s after the new one was written whole", got)
 	}
 }
 
