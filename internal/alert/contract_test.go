@@ -40,6 +40,10 @@ func TestTheContractNamesEveryAPI(t *testing.T) {
 			names = append(names, facts.Row.Alerts+"[]."+facts.Row.AlertUpdated)
 		}
 
+		if tenant := facts.Row.Tenant; tenant != "" && !strings.Contains(string(text), "`"+tenant+"`") {
+			t.Errorf("docs/contract.md: %s, the tenant that a row of %s names, is missing", tenant, api)
+		}
+
 		for _, name := range names {
 			if !strings.Contains(lines[string(api)], "`"+name+"`") {
 				t.Errorf("docs/contract.md: %s is missing in the identity or version of %s", name, api)

@@ -126,7 +126,7 @@ func TestTableAndLookupAgree(t *testing.T) {
 	for _, c := range Clouds() {
 		for _, a := range alert.APIs() {
 			if !seen[place{c, a, ""}] && len(Regions(c, a)) == 0 {
-				t.Errorf("%s %s cannot be reached", c, a)
+				t.Errorf("table.go: hosts has no row for the API %s in the cloud %s", a, c)
 			}
 		}
 	}

@@ -155,13 +155,10 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	names = append(
-		names,
-		goldenDir+"siem.json",
-		goldenDir+"endpoint.json",
-		goldenDir+"graph.json",
-		goldenDir+"incidents.json",
-	)
+	for _, name := range goldenNames(t) {
+		names = append(names, goldenDir+name+".json")
+	}
+
 	for _, name := range names {
 		doc, err := os.ReadFile(name)
 		if err != nil {
@@ -189,7 +186,7 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 			rows = append(rows, string(row))
 		}
 
-		for _, api := range []string{"siem", "endpoint", "graph", "incidents"} {
+		for _, api := range alert.APINames() {
 			for _, row := range rows {
 				compareRow(t, filepath.Base(name), api, row)
 			}

@@ -2,10 +2,12 @@ package ocsf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/test/golden"
 )
 
@@ -62,11 +64,81 @@ var incidentTargets = map[int]string{
 	inIncidentLink: "`src_url`, `finding_info_list[0].src_url`",
 }
 
+// column is a column of a table of fields: a source, and the APIs whose it is.
+type column struct {
+	name string
+	*source
+}
+
+// alertColumns has a column for each source of alerts, those inside incidents too.
+func alertColumns() (list []column) {
+	for _, api := range alert.APIs() {
+		s, name := sources[api], "`"+string(api)+"`"
+		if s == nil {
+			continue // TestEveryAPIHasAMappingToOCSF reports it
+		}
+
+		alone := name
+		if s.inside != nil {
+			s, alone = s.inside, name+", its alerts"
+		}
+
+		if at := slices.IndexFunc(list, func(c column) bool { return c.source == s }); at >= 0 {
+			list[at].name += ", " + name
+		} else {
+			list = append(list, column{alone, s})
+		}
+	}
+
+	return list
+}
+
+// incidentColumns has a column for each source of incidents.
+func incidentColumns() (list []column) {
+	for _, api := range alert.APIs() {
+		if s := sources[api]; s != nil && s.incident {
+			list = append(list, column{"`" + string(api) + "`", s})
+		}
+	}
+
+	return list
+}
+
+// flatTable returns the table of the fields of the alert itself that are evidence.
+func flatTable() string {
+	var b strings.Builder
+
+	b.WriteString("| `api` | fields |\n| --- | --- |\n")
+
+	for _, c := range alertColumns() {
+		var fields []string
+
+		for _, path := range c.shape.paths[findingFields:] {
+			if path != "" {
+				fields = append(fields, "`"+path+"`")
+			}
+		}
+
+		if len(fields) > 0 {
+			fmt.Fprintf(&b, "| %s | %s |\n", c.name, strings.Join(fields, ", "))
+		}
+	}
+
+	return b.String()
+}
+
 // fieldsTable returns the table of the fields of these sources.
-func fieldsTable(t *testing.T, names []string, list []*source) string {
+func fieldsTable(t *testing.T, list []column) string {
 	t.Helper()
 
-	var b strings.Builder
+	var (
+		b     strings.Builder
+		names []string
+	)
+
+	for _, c := range list {
+		names = append(names, c.name)
+	}
 
 	fmt.Fprintf(&b, "| attribute | %s |\n| --- |%s\n", strings.Join(names, " | "), strings.Repeat(" --- |", len(names)))
 
@@ -143,6 +215,13 @@ func TestGoldenOCSFPage(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	incidents := incidentColumns()
+
+	var names []string
+	for _, c := range incidents {
+		names = append(names, c.name)
+	}
+
 	var b strings.Builder
 	if err := page.Execute(&b, map[string]string{
 		"Version":         schemaVersion,
@@ -153,11 +232,11 @@ func TestGoldenOCSFPage(t *testing.T) {
 		"Classification":  "by the classification: " + words(classifications) + ", else 99",
 		"EvidenceVerdict": words(evidenceVerdicts) + ", else 99",
 		"Analytic":        words(analytics),
-		"Alert": fieldsTable(t, []string{"`graph`, `graph-incidents`", "`endpoint`", "`siem`",
-			"`incidents`, its alerts"},
-			[]*source{graphAlert, endpointAlert, siemAlert, xdrAlert}),
-		"Incident": fieldsTable(t, []string{"`graph-incidents`", "`incidents`"}, []*source{graphIncident, xdrIncident}),
-		"Evidence": evidenceTable(),
+		"Alert":           fieldsTable(t, alertColumns()),
+		"Flat":            flatTable(),
+		"Incident":        fieldsTable(t, incidents),
+		"IncidentAPIs":    strings.Join(names, " or "),
+		"Evidence":        evidenceTable(),
 	}); err != nil {
 		t.Fatal(err)
 	}

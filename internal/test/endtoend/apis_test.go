@@ -9,10 +9,32 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	descriptors "fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
+
+// factsOf returns the descriptor of an API.
+func factsOf(t *testing.T, api string) *descriptors.Descriptor {
+	t.Helper()
+
+	facts, err := descriptors.API(api).Descriptor()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return facts
+}
+
+// odataAPIs are the APIs that have pages, and alerts that change.
+func odataAPIs(t *testing.T) []string {
+	t.Helper()
+
+	return slices.DeleteFunc(simulator.APIs(), func(api string) bool {
+		return factsOf(t, api).Protocol != descriptors.OData
+	})
+}
 
 // inputs are one [INPUT] per API for the same customer.
 func (r *rig) inputs(c simulator.Tenant, apis []string, more ...string) (list []flbhost.Instance) {
@@ -83,7 +105,7 @@ func TestRowsThatMoveBetweenPagesAndTiesAreReadOnce(t *testing.T) {
 		c := customers[0]
 		r.sim.Generate(c.ID, 400, simulator.GenerateOptions{Ties: 120})
 
-		apis := []string{"graph", "endpoint", "incidents", "graph-incidents"}
+		apis := odataAPIs(t)
 		r.mustStart(r.inputs(c, apis, "page_size", "37")...)
 		time.Sleep(15 * time.Second)
 

@@ -136,7 +136,7 @@ func TestOCSFSaysWhichVersionIsTheFirst(t *testing.T) {
 		r.simulate(simulator.Config{Tenants: customers, Seed: 17})
 		c := customers[0]
 
-		apis := []string{"graph", "graph-incidents", "endpoint", "incidents"}
+		apis := odataAPIs(t)
 		inputs := r.inputs(c, apis, "format", "ocsf", "page_size", "50")
 
 		for round := range 3 {

@@ -42,15 +42,6 @@ var hostileMembers = []string{
 // hostileRows are rows that have no identity.
 var hostileRows = []string{`{}`, `{"odd":1}`, `5`, `null`, `"text"`, `[]`, `[{"id":"a"}]`}
 
-// rowNames are the names of a row's identity and of its update time, by API.
-var rowNames = map[string][2]string{
-	"siem":            {"FullId", "LastProcessedTimeUtc"},
-	"endpoint":        {"id", "lastUpdateTime"},
-	"graph":           {"id", "lastUpdateDateTime"},
-	"graph-incidents": {"id", "lastUpdateDateTime"},
-	"incidents":       {"incidentId", "lastUpdateTime"},
-}
-
 // addHostile lists one alert for each hostile row.
 func (r *rig) addHostile(tenantID string) {
 	now := time.Now()
@@ -59,14 +50,15 @@ func (r *rig) addHostile(tenantID string) {
 		at := now.Add(-time.Duration(i+1) * time.Minute).Truncate(time.Millisecond)
 		raw := map[string]json.RawMessage{}
 
-		for api, names := range rowNames {
+		for _, api := range simulator.APIs() {
+			names := factsOf(r.t, api).Row
 			if i >= len(hostileMembers) {
 				raw[api] = json.RawMessage(hostileRows[i-len(hostileMembers)])
 				continue
 			}
 
 			raw[api] = fmt.Appendf(nil, `{"%s":"%d","%s":"%s",%s}`,
-				names[0], i, names[1], tick.FromTime(at).Text(), hostileMembers[i])
+				names.Identity, i, names.Updated, tick.FromTime(at).Text(), hostileMembers[i])
 		}
 
 		r.sim.Add(tenantID, simulator.Alert{ID: fmt.Sprint("h", i), Created: at, Raw: raw})

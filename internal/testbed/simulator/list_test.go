@@ -1,6 +1,7 @@
 package simulator_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -422,12 +423,10 @@ func TestUnknownMembersAreMasked(t *testing.T) {
 
 func TestOneAlert(t *testing.T) {
 	f := many(t, 2)
-	for api, id := range map[string]string{
-		simulator.Endpoint:       "a001",
-		simulator.Graph:          "a001",
-		simulator.Incidents:      "1001",
-		simulator.GraphIncidents: "1001",
-	} {
+	ids := map[string]string{simulator.Incidents: "1001", simulator.GraphIncidents: "1001"}
+	for api := range listPath {
+		id := cmp.Or(ids[api], "a001")
+
 		a := f.get(api, contoso, listPath[api]+"/"+id)
 		if a.status != 200 || !strings.Contains(a.body, id) {
 			t.Errorf("%s: %d %s", api, a.status, a.body)
