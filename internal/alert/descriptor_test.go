@@ -72,6 +72,28 @@ func TestTheSimulatorHasEveryAPI(t *testing.T) {
 	}
 }
 
+// The simulator grants and consents for what the descriptors name, so that sign-in and
+// `tenants consent` can be tested with every API.
+func TestTheSimulatorHasEveryPermission(t *testing.T) {
+	for _, api := range APIs() {
+		facts, err := api.Descriptor()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		p := facts.Permission
+		if p.AppID == "" {
+			continue
+		}
+
+		roles, scopes := simulator.Permissions(p.AppID)
+		if !slices.Contains(roles, p.Application) || !slices.Contains(scopes, p.Delegated) {
+			t.Errorf("the simulator's resources (resource.go): application %s of the API %s has the permissions %q "+
+				"and, delegated, %q, but not %s and %s", p.AppID, api, roles, scopes, p.Application, p.Delegated)
+		}
+	}
+}
+
 func TestAnUnknownAPIIsAnError(t *testing.T) {
 	for _, name := range []string{"grape", "graph ", ""} {
 		var unknown *UnknownError

@@ -11,6 +11,7 @@ import (
 	"text/template"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
@@ -133,7 +134,7 @@ func TestGoldenOneSignIn(t *testing.T) {
 		parts[step.part] = show(step.args, r)
 	}
 
-	parts["Refusals"] = refusalTable(t)
+	parts["Permissions"], parts["Refusals"] = permissionRows(t), refusalTable(t)
 
 	var page strings.Builder
 	if err := must(template.ParseFiles("../../testdata/cli/one-sign-in.tmpl")).Execute(&page, parts); err != nil {
@@ -142,6 +143,31 @@ func TestGoldenOneSignIn(t *testing.T) {
 
 	noSecret(t, result{out: page.String()})
 	golden.File(t, "../../docs/one-sign-in.md", page.String())
+}
+
+// permissionRows returns a row for the delegated permission of each API that has one.
+func permissionRows(t *testing.T) string {
+	t.Helper()
+
+	var b strings.Builder
+
+	for _, api := range alert.APIs() {
+		facts, err := api.Descriptor()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		p, more := facts.Permission, ", if you use it"
+		if api == alert.DefaultAPI() {
+			more = ""
+		}
+
+		if p.Delegated != "" {
+			fmt.Fprintf(&b, "| %s | `%s` | `api %s`%s |\n", p.Service, p.Delegated, api, more)
+		}
+	}
+
+	return b.String()
 }
 
 // refusalTable runs the plugin on customers of which each refuses for another reason, and

@@ -217,7 +217,7 @@ func cefAlerts(lines []receiver.CEF, f unit) map[string][]receiver.CEF {
 	found := map[string][]receiver.CEF{}
 
 	for _, c := range lines {
-		if c.ClassID != "health" && c.Product == products[f.api].name && c.Values["flexString2"] == f.tenant {
+		if c.ClassID != "health" && c.Product == productOf(f.api) && c.Values["flexString2"] == f.tenant {
 			found[c.Values["cs3"]] = append(found[c.Values["cs3"]], c)
 		}
 	}

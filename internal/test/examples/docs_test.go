@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 func doc(t *testing.T, name string) string {
@@ -116,9 +117,9 @@ func TestCEFSentencesOnThePagesAreTrue(t *testing.T) {
 		t.Error("arcsight.md: cef_max_bytes")
 	}
 
-	for _, p := range products {
-		if !strings.Contains(page, "`"+p.name+"`") {
-			t.Errorf("arcsight.md does not name the product %s", p.name)
+	for _, api := range simulator.APIs() {
+		if product := productOf(api); !strings.Contains(page, "`"+product+"`") {
+			t.Errorf("arcsight.md does not name the product %s of %s", product, api)
 		}
 	}
 }

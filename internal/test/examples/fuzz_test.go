@@ -115,7 +115,7 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 				map[string]any{"@odata.type": "#microsoft.graph.security.ipEvidence", "ipAddress": b},
 			},
 		}
-	default:
+	case "endpoint":
 		file["entityType"] = "File"
 
 		return map[string]any{
@@ -141,6 +141,8 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 				map[string]any{"entityType": "Url", "url": a},
 			},
 		}
+	default:
+		panic("fuzz_test.go: fuzzRow has no row for the API " + api)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/receiver"
 )
 
@@ -17,10 +18,66 @@ import (
 // mistake in the encoder's table (package record) does not check itself: a list of
 // pairs per API, made of the decoded row.
 
-var products = map[string]struct{ name, version string }{
-	"siem": {"Microsoft Defender ATP", "2.0"}, "endpoint": {"Microsoft Defender for Endpoint", "1.0"},
-	"graph": {"Microsoft Defender XDR", "1.0"}, "incidents": {"Microsoft Defender XDR Incidents", "1.0"},
-	"graph-incidents": {"Microsoft Defender XDR Incidents", "1.0"},
+// A mapping is the mapping of one API.
+type mapping struct {
+	class, name, severity []string // fields of the row, of which the first that is there counts
+	write                 func(l *line, a map[string]any, get func(...string) string, id string, f unit)
+}
+
+var mappings = map[string]mapping{
+	"siem": {
+		class:    []string{"IoaDefinitionId", "Category"},
+		name:     []string{"AlertTitle"},
+		severity: []string{"Severity"},
+		write:    (*line).siem,
+	},
+	"endpoint": {
+		class:    []string{"detectorId", "category"},
+		name:     []string{"title"},
+		severity: []string{"severity"},
+		write:    (*line).alert,
+	},
+	"graph": {
+		class:    []string{"detectorId", "category"},
+		name:     []string{"title"},
+		severity: []string{"severity"},
+		write:    (*line).alert,
+	},
+	"incidents": { // the class is "incident", as always where there is no other
+		name:     []string{"incidentName"},
+		severity: []string{"severity"},
+		write: func(l *line, a map[string]any, get func(...string) string, id string, f unit) {
+			l.incident(a, get, id, f, xdrNames)
+		},
+	},
+	"graph-incidents": {
+		name:     []string{"displayName"},
+		severity: []string{"severity"},
+		write: func(l *line, a map[string]any, get func(...string) string, id string, f unit) {
+			l.incident(a, get, id, f, graphNames)
+		},
+	},
+}
+
+// mappingOf returns the mapping of an API, and the API's descriptor.
+func mappingOf(api string) (mapping, *alert.Descriptor) {
+	m, ok := mappings[api]
+	if !ok {
+		panic("mapping_test.go: mappings has no row for the API " + api)
+	}
+
+	facts, err := alert.API(api).Descriptor()
+	if err != nil {
+		panic(err)
+	}
+
+	return m, facts
+}
+
+// productOf returns the product that the lines of an API name.
+func productOf(api string) string {
+	_, facts := mappingOf(api)
+	return facts.CEF.Product
 }
 
 // A line is what a CEF line should hold: the pairs in their order, texts already
@@ -162,26 +219,16 @@ func mapped(a map[string]any, id string, f unit) line {
 		return ""
 	}
 
-	l := line{api: f.api}
-	switch f.api {
-	case "siem":
-		l.class, l.name, l.severity = get("IoaDefinitionId", "Category"), get("AlertTitle"), get("Severity")
-		l.siem(a, get, id, f)
-	case "incidents":
-		l.class, l.name, l.severity = "incident", get("incidentName"), get("severity")
-		l.incident(a, get, id, f, xdrNames)
-	case "graph-incidents":
-		l.class, l.name, l.severity = "incident", get("displayName"), get("severity")
-		l.incident(a, get, id, f, graphNames)
-	default:
-		l.class, l.name, l.severity = get("detectorId", "category"), get("title"), get("severity")
-		l.alert(a, get, id, f)
-	}
+	m, facts := mappingOf(f.api)
+	kind := facts.Noun
 
-	kind := "alert"
-	if f.api == "incidents" || f.api == "graph-incidents" {
-		kind = "incident"
+	l := line{
+		api:      f.api,
+		class:    get(m.class...),
+		name:     get(m.name...),
+		severity: get(m.severity...),
 	}
+	m.write(&l, a, get, id, f)
 
 	if l.class = clean(l.class, 1023, true); l.class == "" {
 		l.class = kind
@@ -570,10 +617,12 @@ func (l line) differs(c receiver.CEF) string {
 		[]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity},
 	)
 
-	product := products[l.api]
+	_, facts := mappingOf(l.api)
+	product := facts.CEF
+
 	want := fmt.Sprintf(
 		"%q",
-		[]string{"0", "Microsoft", product.name, product.version, l.class, l.name, l.severity},
+		[]string{"0", "Microsoft", product.Product, product.Version, l.class, l.name, l.severity},
 	)
 	if head != want {
 		return "the header is " + head + ", not " + want

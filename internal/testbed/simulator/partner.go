@@ -17,14 +17,6 @@ const (
 	AppSIEM     = "00000002-0000-0000-c000-000000000000"
 )
 
-// enterpriseApps are the resources by the id of their application.
-var enterpriseApps = map[string]string{
-	AppGraph:    Graph,
-	AppEndpoint: Endpoint,
-	AppDefender: Incidents,
-	AppSIEM:     SIEM,
-}
-
 // consentRequest is the body of a request to consent (Partner Center, "Register an
 // application consent").
 type consentRequest struct {
@@ -211,14 +203,13 @@ func (x *exchange) postConsent(customer string, body []byte) *partnerAnswer {
 func grantedScopes(t *tenant, enterprise, scope string) ([]string, *partnerAnswer) {
 	enterprise = strings.ToLower(enterprise)
 
-	if enterpriseApps[enterprise] == "" || slices.Contains(t.MissingPrincipals, enterprise) {
+	r := resourceByApp(enterprise)
+	if r == nil || slices.Contains(t.MissingPrincipals, enterprise) {
 		return nil, &partnerAnswer{
 			status:  http.StatusBadRequest,
 			message: fmt.Sprintf("The service principal of application %s was not found in the tenant.", enterprise),
 		}
 	}
-
-	r := resourceByAPI(enterpriseApps[enterprise])
 
 	var list []string
 	for name := range strings.SplitSeq(scope, ",") {

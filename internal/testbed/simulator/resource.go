@@ -7,6 +7,8 @@ import (
 
 // resource is an API as the sign-in service knows it.
 type resource struct {
+	// app is the id of the application of Microsoft that its permissions belong to.
+	app string
 	// apis are those that take tokens of it.
 	apis []string
 	// uris are the App ID URIs under which tokens for it can be asked for; the token's
@@ -27,11 +29,13 @@ type resource struct {
 // alternative of Defender for Endpoint.
 var resources = []resource{
 	{
+		app:    AppSIEM,
 		apis:   []string{SIEM},
 		uris:   []string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"},
 		scopes: []string{"user_impersonation"},
 	},
 	{
+		app:  AppEndpoint,
 		apis: []string{Endpoint},
 		uris: []string{
 			"https://api.securitycenter.microsoft.com",
@@ -44,6 +48,7 @@ var resources = []resource{
 		scopes: []string{"Alert.Read", "Alert.ReadWrite"},
 	},
 	{
+		app:  AppGraph,
 		apis: []string{Graph, GraphIncidents},
 		uris: []string{
 			"https://graph.microsoft.com",
@@ -62,6 +67,7 @@ var resources = []resource{
 		},
 	},
 	{
+		app:  AppDefender,
 		apis: []string{Incidents},
 		uris: []string{
 			"https://api.security.microsoft.com",
@@ -81,6 +87,27 @@ var resources = []resource{
 // resourceByAPI finds the resource of an API.
 func resourceByAPI(api string) *resource {
 	return &resources[slices.IndexFunc(resources, func(r resource) bool { return r.serves(api) })]
+}
+
+// resourceByApp finds the resource of an application of Microsoft; nil if there is none.
+func resourceByApp(id string) *resource {
+	i := slices.IndexFunc(resources, func(r resource) bool { return r.app != "" && r.app == id })
+	if i < 0 {
+		return nil
+	}
+
+	return &resources[i]
+}
+
+// Permissions returns the permissions, application and delegated, that belong to an
+// application of Microsoft; none if there is no such application.
+func Permissions(app string) (roles, scopes []string) {
+	r := resourceByApp(app)
+	if r == nil {
+		return nil, nil
+	}
+
+	return r.roles, r.scopes
 }
 
 // graphPermissions are those of Graph. The list of alerts takes any of them, that of
