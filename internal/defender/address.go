@@ -10,7 +10,7 @@ import (
 )
 
 // address returns the address of a query. Dates have a zone and no quotes (trap 14 in
-// doc.go), every option has its $ (trap 15).
+// doc.go), and every option has its $ (trap 15).
 func (r *odata) address(q query) string {
 	if q.link != "" {
 		return q.link
@@ -45,15 +45,17 @@ func (r *odata) address(q query) string {
 	return b.String()
 }
 
+// escape escapes a value of a query, with %20 for a blank.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // longestLink bounds a link: those of the services have a few hundred bytes.
 const longestLink = 16 << 10
 
-// checkLink judges the link of a page, which q asked for. more says that the service has
-// more, link where, if the link may be used. It must lead to the configured host. Its
+// checkLink checks address, the link of the page that q asked for. more says that there
+// is a link, so that the service has more. The result link is empty if the link must not
+// be used: it has to lead to the configured host, and not to the same page, and its
 // options must have kept their $, or the service would ignore them and list everything,
-// for ever (trap 10 in doc.go). It must not lead to the same page.
+// for ever (trap 10 in doc.go).
 func (r *odata) checkLink(address string, q query) (more bool, link string) {
 	if address == "" {
 		return false, ""
@@ -66,10 +68,10 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 	switch {
 	case len(address) > longestLink, err != nil, baseErr != nil:
 		r.logOnce("odd link", slog.LevelWarn,
-			host+" gives a link that is not an address; alerts are read without links")
+			host+" sends a link that is not an address; alerts are read without links")
 
 		return true, ""
-	case u.Scheme != base.Scheme, !sameHost(u, base), u.User != nil:
+	case u.User != nil, !netfault.SameServer(u, base):
 		to := netfault.Host(u)
 		if netfault.Shares(to, r.client.token.Reveal()) {
 			to = "another host"
@@ -81,7 +83,7 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 		return true, ""
 	case lostDollar(u.Query()):
 		r.logOnce("lost $", slog.LevelWarn,
-			host+" gives links whose options have lost their $; alerts are read without links")
+			host+" sends links whose options have lost their $; alerts are read without links")
 
 		return true, ""
 	case address == q.link, sameOptions(address, r.address(q)):
@@ -93,25 +95,8 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 	return true, address
 }
 
-// sameHost reports whether two addresses of one scheme lead to the same port of the same
-// host. The default port of the scheme may be left out.
-func sameHost(u, base *url.URL) bool {
-	port := func(u *url.URL) string {
-		switch {
-		case u.Port() != "":
-			return u.Port()
-		case u.Scheme == "https":
-			return "443"
-		}
-
-		return "80"
-	}
-
-	return strings.EqualFold(u.Hostname(), base.Hostname()) && port(u) == port(base)
-}
-
-// lostDollar reports whether the options of a link have lost their $, or the filter is
-// gone.
+// lostDollar reports whether the options of a link have lost their $, or the link has no
+// filter.
 func lostDollar(options url.Values) bool {
 	for _, name := range []string{"filter", "top", "orderby", "expand", "skip", "skiptoken"} {
 		if options.Has(name) {

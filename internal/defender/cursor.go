@@ -30,9 +30,9 @@ var (
 )
 
 // cursor reads an answer of several pages from the first page to the last: one pass. It
-// uses the service's links where there are any, and else $skip.
+// follows the service's links, and uses $skip if there are none.
 //
-// After every page and every refusal it makes a view of what it sees, and the first
+// After every page and every refusal it makes a view of the situation, and the first
 // rule of cursorRules that applies says what to do next. A refusal or an odd answer
 // never means that the end was reached. It means that the end is unknown.
 type cursor struct {
@@ -47,14 +47,14 @@ type cursor struct {
 	places     int             // rows passed: where $skip goes on
 	stale      int             // pages in a row, asked for by $skip, with rows but nothing new
 	empty      int             // pages in a row without rows
-	skipping   bool            // $skip is used, since links lead nowhere
-	nearer     bool            // a smaller $skip was tried after a refused one
+	skipping   bool            // $skip is used, since links do not work
+	nearer     bool            // a smaller $skip was tried after one that was refused
 	linksEnded bool            // the last page was reached by a link, and has none itself
 	saidMore   bool            // a page was as large as asked for, or the service said there is more
 	overlaps   bool            // a row came twice
 }
 
-// view is what a cursor sees when it decides about its next step.
+// view describes the situation in which a cursor decides about its next step.
 type view struct {
 	refused    bool // the service refused the request
 	byLink     bool // the request followed a link
@@ -63,7 +63,7 @@ type view struct {
 	linksEnded bool // links led to the last page, which has none itself
 
 	unordered bool // the rows are not in the order that was asked for
-	left      bool // a row is later than the instant that is wanted
+	left      bool // a row is later than the instant that is wanted: the pass has left it
 	none      bool // the page has no rows
 	stale     bool // the page has rows, and the pass has read them all
 	more      bool // the service says that there is more

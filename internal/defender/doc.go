@@ -85,7 +85,7 @@
 //     moves up by one, and one other alert is missed. A closed window does not prevent
 //     it. Anchor each request at the last row's time. (certtools/intelmq,
 //     elastic/integrations: the practice of both)
-//  10. The endpoint API gives no @odata.nextLink with $top; without it the links of
+//  10. The endpoint API returns no @odata.nextLink with $top; without it the links of
 //     /machines lose their $ and lead to the same page for ever. Do not depend on
 //     links, and notice one that repeats. (MicrosoftDocs/microsoft-365-docs #8316,
 //     #8489, #9713; MicrosoftDocs/windows-itpro-docs #8285)

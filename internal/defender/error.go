@@ -3,6 +3,7 @@ package defender
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -33,8 +34,7 @@ type Error struct {
 	Budget bool
 	// Smaller says that a smaller window or page may be answered where this one was not.
 	Smaller bool
-	// TooLarge says that the answer, or an alert in it, holds more than the reader
-	// takes at a time.
+	// TooLarge says that the answer, or an alert in it, is larger than a reader accepts.
 	TooLarge bool
 	// Unreachable says that there was no connection. The service does not throttle, so a
 	// short pause is enough.
@@ -43,9 +43,8 @@ type Error struct {
 	redirect string // the host of a redirect, as Problem names it
 }
 
-// refusal explains an answer that is not a success. body is the beginning of it, for
-// the API's own code. Only codes and ids are kept of it, which are harmless; none of its
-// free text is.
+// refusal explains an answer that is not a success. body is the beginning of its body.
+// Only codes and ids are kept of that, which are harmless, and none of its free text.
 func refusal(op string, res *http.Response, body []byte, now time.Time, s service) *Error {
 	e := &Error{Op: op, Status: res.StatusCode}
 	e.RetryAfter, _ = netfault.RetryAfter(res.Header, now)
@@ -93,10 +92,10 @@ func (e *Error) readCodes(res *http.Response, body []byte) {
 	trace := ""
 
 	if gjson.ValidBytes(body) {
-		e.Code = word(gjson.GetBytes(body, "error.code").String())
+		e.Code = netfault.Word(gjson.GetBytes(body, "error.code").String())
 		trace = cmp.Or(
-			word(gjson.GetBytes(body, "error.target").String()),
-			word(gjson.GetBytes(body, `error.innerError.request-id`).String()),
+			netfault.Word(gjson.GetBytes(body, "error.target").String()),
+			netfault.Word(gjson.GetBytes(body, `error.innerError.request-id`).String()),
 		)
 	}
 
@@ -108,13 +107,13 @@ func (e *Error) readCodes(res *http.Response, body []byte) {
 		e.Codes = append(e.Codes, e.Code)
 	}
 
-	trace = cmp.Or(trace, word(res.Header.Get("request-id")))
+	trace = cmp.Or(trace, netfault.Word(res.Header.Get("request-id")))
 	if trace != "" {
 		e.Trace = append(e.Trace, "trace id "+trace)
 	}
 }
 
-// explainDenial explains an answer that stays the same until somebody changes something.
+// explainDenial explains an answer that stays the same until a person changes something.
 func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
 	switch status := e.Status; {
 	case (status == http.StatusUnauthorized || status == http.StatusForbidden) && wantsClaims(res.Header):
@@ -178,8 +177,8 @@ func proxySignIn(host string) (problem, remedy string) {
 // quotes.
 var claimsChallenge = regexp.MustCompile(`(?i)(^|[\s,;"'])error\s*=[\s"'\\]*insufficient_claims\b`)
 
-// wantsClaims reports whether a refusal is conditional access: one of its challenges
-// (RFC 9110 section 11.6.1, in any of several headers) has the error
+// wantsClaims reports whether the reason for a refusal is conditional access: one of its
+// challenges (RFC 9110 section 11.6.1, in any of several headers) has the error
 // "insufficient_claims", see
 // https://learn.microsoft.com/entra/identity-platform/claims-challenge.
 func wantsClaims(h http.Header) bool {
@@ -218,8 +217,8 @@ func notLicensed(body []byte) bool {
 	return false
 }
 
-// scrub removes what a server may have copied from our token into its codes and
-// addresses.
+// scrub removes codes and addresses that contain a part of our token: the server may have
+// copied it.
 func (e *Error) scrub(token string) {
 	if netfault.Shares(e.Code, token) {
 		e.Code = ""
@@ -245,18 +244,12 @@ func redirectHost(res *http.Response) string {
 	return netfault.Host(u)
 }
 
-// word returns s if it looks like a code or an id: up to 64 letters, digits and "-_.".
-// It returns "" for anything else, which may be free text.
-func word(s string) string {
-	if len(s) > 64 {
-		return ""
+// isStatus reports whether err is the API's refusal with one of these codes.
+func isStatus(err error, codes ...int) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
 	}
 
-	for _, c := range s {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.", c) {
-			return ""
-		}
-	}
-
-	return s
+	return slices.Contains(codes, e.Status)
 }

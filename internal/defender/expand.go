@@ -6,9 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
-	"time"
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/page"
@@ -17,105 +15,27 @@ import (
 
 // Graph's list of incidents has their alerts only with $expand, and with that it can fail
 // for good: an incident with very many alerts times out or is answered with a 500, and so
-// is every page that holds it (elastic/integrations issue 18144). Such a page is read
-// without $expand, and then each of its incidents again with its alerts: from its own
-// address with $expand, or else put together with what the list of alerts has for it.
+// is every page that holds it (trap 29 in doc.go). Such a page is read without $expand,
+// and then each of its incidents again with its alerts: from its own address with
+// $expand, or else put together with what the list of alerts has for it.
 
 const (
 	// mostInnerPages bounds the pages of alerts of one incident.
 	mostInnerPages = 200
-	// mostReadings is how often an incident is read whose alerts are listed, until it
-	// does not change meanwhile. The last time, that counts as read.
+	// mostReadings is how often an incident is read again, at most, because it changes
+	// while its alerts are listed. After the last time it counts as read.
 	mostReadings = 3
 	// mostInnerFailures bounds how many incidents are remembered whose $expand fails.
 	mostInnerFailures = 1000
-	// mostInnerGiven bounds how many rows are remembered that a page has given already.
-	mostInnerGiven = 10_000
+	// mostInnerEmitted bounds how many emitted rows of failed pages are remembered.
+	mostInnerEmitted = 10_000
 	// mostPlainBytes bounds a page of incidents without their alerts, which is held in
 	// memory: 50 incidents with all their texts.
 	mostPlainBytes = 64 << 20
 )
 
-// inner is what a reader knows about an API that fails with $expand.
-type inner struct {
-	// plain are windows that failed with $expand, ascending. Until plainUntil they are
-	// read without it.
-	plain      []Window
-	plainUntil time.Time
-	// once are windows that failed with $expand although each of their incidents could be
-	// read with it. Their next request decides: most likely the failure was an accident.
-	once []Window
-	// failed are the identities of incidents whose own request with $expand failed, and
-	// until when they are not asked for it.
-	failed map[string]time.Time
-	// given are the rows that were put together and given to the sink from pages that
-	// could not be read whole: what is left of such a page is read at the next try.
-	given keys
-}
-
-// troubled reports whether a window failed with $expand within the last hour.
-func (i *inner) troubled(now time.Time) bool {
-	if len(i.plain) > 0 && !now.Before(i.plainUntil) {
-		i.plain = nil
-	}
-
-	return len(i.plain) > 0
-}
-
-// covers reports whether a request from that time on is better made without $expand.
-func (i *inner) covers(from tick.Tick, now time.Time) bool {
-	return i.troubled(now) && holds(i.plain, from)
-}
-
-// holds reports whether one of the windows has the time in it.
-func holds(windows []Window, at tick.Tick) bool {
-	return slices.ContainsFunc(windows, func(w Window) bool { return w.From <= at && at < w.To })
-}
-
-// mostPlain bounds the windows of each kind that are remembered.
-const mostPlain = 64
-
-// avoid remembers a window that failed with $expand. accident says that it may have been
-// one: then the window counts only when it fails again. It reports whether it counts.
-func (i *inner) avoid(w Window, accident bool, now time.Time) bool {
-	again := i.worked(w.From)
-	if accident && !again {
-		i.once = append(i.once[max(0, len(i.once)-mostPlain+1):], w)
-		return false
-	}
-
-	if !i.troubled(now) {
-		i.plainUntil = now.Add(expandAgain)
-	}
-
-	i.plain = append(i.plain[max(0, len(i.plain)-mostPlain+1):], w)
-
-	return true
-}
-
-// worked forgets the windows that had failed once and have that time in them. It reports
-// whether there was one.
-func (i *inner) worked(from tick.Tick) bool {
-	n := len(i.once)
-	i.once = slices.DeleteFunc(i.once, func(w Window) bool { return holds([]Window{w}, from) })
-
-	return len(i.once) < n
-}
-
-// fails reports whether an incident's own request with $expand failed lately.
-func (i *inner) fails(id string, now time.Time) bool { return now.Before(i.failed[id]) }
-
-// failedNow remembers that an incident's own request with $expand has failed.
-func (i *inner) failedNow(id string, now time.Time) {
-	if i.failed == nil || len(i.failed) >= mostInnerFailures {
-		i.failed = map[string]time.Time{}
-	}
-
-	i.failed[id] = now.Add(expandAgain)
-}
-
-// fetch requests one page and gives its rows to sink, put together where the API fails
-// with $expand. Rows in known are not fresh; known may be nil.
+// fetch reads one page and passes its rows on to sink. If the API fails with $expand, it
+// puts the rows together. Rows in known are not fresh; known may be nil.
 func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	if _, probe := sink.(discard); probe || r.facts.Inner.Path == "" {
 		return r.fetchPage(ctx, q, known, sink)
@@ -129,7 +49,7 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answ
 
 	a, failure := r.fetchPage(ctx, q, known, sink)
 	if failure == nil && a.rows > 0 && !linked {
-		r.inner.worked(q.from)
+		r.inner.succeeded(q.from)
 	}
 
 	if !soft(failure) || linked || !r.suspectsExpand(q.from) || !r.pieces.answering(ctx, r, q.from) {
@@ -139,8 +59,8 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answ
 	return r.fetchInstead(ctx, q, known, sink, failure)
 }
 
-// fetchInstead requests a page that failed with $expand without it, and remembers its
-// window if that works. failure is how it failed.
+// fetchInstead reads a page without $expand, after it failed with failure, and remembers
+// its window if that works.
 func (r *odata) fetchInstead(ctx context.Context, q query, known keys, sink Sink, failure error) (answer, error) {
 	failed := len(r.inner.failed)
 
@@ -167,17 +87,22 @@ func (r *odata) fetchInstead(ctx context.Context, q query, known keys, sink Sink
 	return a, nil
 }
 
-// suspectsExpand reports whether $expand may be why a request failed. A single failure is
-// most likely the network's or the service's, and so are many in a row.
+// suspectsExpand reports whether $expand may be the reason why a request failed. It is
+// suspected at the second failure in a row, and later only now and then: a single failure
+// most likely has another cause, and so have many in a row.
 func (r *odata) suspectsExpand(from tick.Tick) bool {
-	n := r.pieces.failures
+	before := r.pieces.failures // in a row, without this one
+	if before == 1 || before > 0 && before%(2*orderSuspect) == 0 {
+		return true
+	}
 
-	return n == 1 || holds(r.inner.once, from) || n > 0 && n%(2*orderSuspect) == 0 || r.inner.troubled(r.client.Now())
+	return holds(r.inner.failedOnce, from) || r.inner.troubled(r.client.Now())
 }
 
-// fetchWhole requests one page without $expand and gives its rows to sink, each put
-// together with its alerts. A row whose alerts cannot be read makes the page fail; one
-// that was asked for alone, because nothing larger can be read, is given without them.
+// fetchWhole reads one page without $expand and passes its rows on to sink, each put
+// together with its alerts. If the alerts of a row cannot be read, the page fails. A row
+// that was asked for alone, because nothing larger can be read, is then passed on without
+// its alerts.
 func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	q.plain = true
 	rows := heldRows{host: r.client.host}
@@ -190,7 +115,7 @@ func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) 
 	var missing error
 
 	for _, raw := range rows.list {
-		err := r.giveWhole(ctx, raw, q.top == 1, sink)
+		err := r.passWhole(ctx, raw, q.top == 1, sink)
 		if !soft(err) && err != nil {
 			return a, err
 		}
@@ -200,21 +125,21 @@ func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) 
 
 	if missing == nil {
 		for key := range a.keys {
-			delete(r.inner.given, key)
+			delete(r.inner.emitted, key)
 		}
 	}
 
 	return a, missing
 }
 
-// giveWhole gives a row to sink, put together with its alerts, unless that was done
-// before and the page was not read whole then. Where the alerts cannot be read, it
-// returns a soft error, after giving the row without them if it was asked for alone.
-func (r *odata) giveWhole(ctx context.Context, raw []byte, alone bool, sink Sink) error {
+// passWhole passes a row on to sink, put together with its alerts, unless it was passed
+// on at an earlier try at its page. If the alerts cannot be read, it returns a soft
+// error; before that it passes on the row without them if it was asked for alone.
+func (r *odata) passWhole(ctx context.Context, raw []byte, alone bool, sink Sink) error {
 	identity, at := r.finder.Find(raw)
 
 	key := r.key(raw, identity, at)
-	if _, done := r.inner.given[key]; done {
+	if _, done := r.inner.emitted[key]; done {
 		return nil
 	}
 
@@ -225,7 +150,7 @@ func (r *odata) giveWhole(ctx context.Context, raw []byte, alone bool, sink Sink
 
 	switch {
 	case (soft(err) || refused(err)) && alone:
-		if err := giveRow(ctx, sink, raw); err != nil {
+		if err := passRow(ctx, sink, raw); err != nil {
 			return err
 		}
 
@@ -236,15 +161,15 @@ func (r *odata) giveWhole(ctx context.Context, raw []byte, alone bool, sink Sink
 		return err
 	}
 
-	if err := giveRow(ctx, sink, whole); err != nil {
+	if err := passRow(ctx, sink, whole); err != nil {
 		return err
 	}
 
-	if r.inner.given == nil || len(r.inner.given) > mostInnerGiven {
-		r.inner.given = keys{}
+	if r.inner.emitted == nil || len(r.inner.emitted) > mostInnerEmitted {
+		r.inner.emitted = keys{}
 	}
 
-	r.inner.given[key] = struct{}{}
+	r.inner.emitted[key] = struct{}{}
 
 	return nil
 }
@@ -255,7 +180,7 @@ func (r *odata) withoutAlerts(cause error) error {
 	return &Error{
 		Fault: advice.Fault{
 			Reason:  advice.BadAnswer,
-			Problem: r.client.host + " gives an incident, but not its alerts",
+			Problem: r.client.host + " lists an incident, but not its alerts",
 			Remedy: "they are asked for again; if it lasts, the incident is emitted without them: " +
 				"open it in the portal",
 			Err: cause,
@@ -265,8 +190,8 @@ func (r *odata) withoutAlerts(cause error) error {
 	}
 }
 
-// giveRow gives a row to sink. A large one needs the permit.
-func giveRow(ctx context.Context, sink Sink, raw []byte) error {
+// passRow passes a row on to sink. A large row needs the permit.
+func passRow(ctx context.Context, sink Sink, raw []byte) error {
 	if len(raw) > page.LargeRow {
 		release, err := permitLarge(ctx)
 		if err != nil {

@@ -39,16 +39,16 @@ func plain(res *http.Response) io.ReadCloser {
 	return &inflated{from: res.Body, err: fmt.Errorf("%w (%.40q)", errEncoding, coding)}
 }
 
-// inflated is a compressed body, read in plain. What follows the end of the compressed
-// data must be compressed data again (RFC 1952 allows several members); anything else is
-// an error, as is an early end.
+// inflated reads a compressed body. What follows the end of the compressed data must be
+// compressed data again (RFC 1952 allows several members); anything else is an error, as
+// is an early end.
 type inflated struct {
 	from io.ReadCloser
 	with *inflater // nil before the first Read and after Close
 	err  error     // of the last Read; it stays
 }
 
-// inflater is what one body at a time is inflated with.
+// inflater inflates one body at a time.
 type inflater struct {
 	input *bufio.Reader
 	zip   *gzip.Reader

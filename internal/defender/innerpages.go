@@ -5,19 +5,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/page"
-	"fluent-bit-defender/internal/tick"
 )
 
-// compose returns a row as $expand would have given it, or a later version of it.
+// compose returns a row as it would be with $expand, or a later version of it.
 func (r *odata) compose(ctx context.Context, raw []byte) ([]byte, error) {
 	if gjson.GetBytes(raw, r.facts.Row.Alerts+".0").Exists() {
 		return raw, nil // the service sends the alerts without being asked
@@ -56,9 +53,10 @@ func (r *odata) expanded(ctx context.Context, id string) ([]byte, error) {
 }
 
 // assemble returns an incident with the alerts that the list of alerts has for it. The
-// incident is read again after its alerts: if it has changed, they may be of another
-// version, and are read again too. Otherwise a record could have the record_id of the
-// next version with texts of this one, and the next version would look like a repeat.
+// incident is read again after its alerts. If it has changed, the alerts may be of
+// another version, and are read again too. Otherwise a record could have the record_id
+// of the next version with texts of this one, and the next version would look like a
+// repeat.
 func (r *odata) assemble(ctx context.Context, id string, row []byte) ([]byte, error) {
 	for try := 1; ; try++ {
 		alerts, err := r.listedAlerts(ctx, id)
@@ -79,8 +77,8 @@ func (r *odata) assemble(ctx context.Context, id string, row []byte) ([]byte, er
 	}
 }
 
-// element returns one incident from its own address, as a list has it. query follows the
-// address.
+// element returns one incident from its own address, in the form that it has in a list.
+// query is appended to the address.
 func (r *odata) element(ctx context.Context, id, query string) ([]byte, error) {
 	address := r.client.BaseURL + r.client.Path + "/" + url.PathEscape(id) + query
 
@@ -90,7 +88,8 @@ func (r *odata) element(ctx context.Context, id, query string) ([]byte, error) {
 	}
 	defer body.Close()
 
-	// As the only row of a list it is bounded like one, and a part of it is noticed.
+	// As the only row of a list it has the same bounds, and it is noticed if a part is
+	// missing.
 	p := page.NewReader(io.MultiReader(strings.NewReader("["), body, strings.NewReader("]")), page.Options{})
 	p.Ask(body.permit)
 	defer p.Reset(nil)
@@ -117,8 +116,8 @@ func (r *odata) element(ctx context.Context, id, query string) ([]byte, error) {
 	return row, nil
 }
 
-// withoutContext takes the key @odata.context off an object, where it comes first. Only
-// an object that is an answer of its own has it.
+// withoutContext returns an object without the key @odata.context, if that comes first.
+// Only an object that is an answer of its own has this key.
 func withoutContext(raw []byte) []byte {
 	const key = `"@odata.context"`
 
@@ -139,12 +138,12 @@ func withoutContext(raw []byte) []byte {
 }
 
 // listedAlerts returns the alerts of one incident from the list of all alerts, in the
-// order in which they were created: that list is the newest first, and the order that
-// $expand gives is not documented.
-func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
+// order in which they were created: that list has the newest first, and the order of
+// $expand is not documented.
+func (r *odata) listedAlerts(ctx context.Context, id string) (alertList, error) {
 	filter := r.facts.Inner.Owner + " eq '" + strings.ReplaceAll(id, "'", "''") + "'"
 	address := r.client.BaseURL + r.facts.Inner.Path + "?$filter=" + escape(filter)
-	alerts := joined{host: r.client.host, created: r.facts.Alert.Created}
+	alerts := alertList{host: r.client.host, created: r.facts.Alert.Created}
 	p := page.NewReader(nil, page.Options{})
 
 	add := func(raw []byte) error {
@@ -177,7 +176,7 @@ func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
 	return alerts, tooMuch(r.facts.Reading, r.client.host+" lists no end of the alerts of one incident")
 }
 
-// innerPage requests one page of alerts of an incident and calls add for each. It returns
+// innerPage reads one page of alerts of an incident and calls add for each. It returns
 // the link to the next page.
 func (r *odata) innerPage(
 	ctx context.Context,
@@ -199,77 +198,6 @@ func (r *odata) innerPage(
 	return p.NextLink(), nil
 }
 
-// joined are the alerts of an incident, each alert once.
-type joined struct {
-	host    string
-	created string // the field that they are sorted by
-	list    []innerAlert
-	size    int
-	ids     map[string]struct{}
-}
-
-// innerAlert is an alert of an incident.
-type innerAlert struct {
-	id      string
-	created tick.Tick // 0 if it has none
-	raw     []byte
-}
-
-// add adds an alert, unless the list has it. Many large ones need the permit.
-func (j *joined) add(ctx context.Context, raw []byte) error {
-	id := gjson.GetBytes(raw, "id").String()
-	if _, twice := j.ids[id]; twice && id != "" {
-		return nil
-	}
-
-	j.size += len(raw) + len(",")
-	if j.size > page.DefaultMaxRow {
-		return tooMuch("reading an answer",
-			fmt.Sprintf("%s lists an incident of more than %d MB", j.host, page.DefaultMaxRow>>20))
-	}
-
-	if j.size > page.LargeRow {
-		release, err := permitLarge(ctx)
-		if err != nil {
-			return err
-		}
-		defer release()
-	}
-
-	if j.ids == nil {
-		j.ids = map[string]struct{}{}
-	}
-
-	j.ids[id] = struct{}{}
-	created, _ := tick.Parse(gjson.GetBytes(raw, j.created).String()) // without one it comes first
-
-	j.list = append(j.list, innerAlert{id: id, created: created, raw: bytes.Clone(raw)})
-
-	return nil
-}
-
-// sort sorts the alerts by the time of their creation, and then by their id.
-func (j *joined) sort() {
-	slices.SortStableFunc(j.list, func(a, b innerAlert) int {
-		return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id))
-	})
-}
-
-// appendTo appends the alerts to b as a JSON array.
-func (j *joined) appendTo(b []byte) []byte {
-	b = append(b, '[')
-
-	for i, a := range j.list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-
-		b = append(b, a.raw...)
-	}
-
-	return append(b, ']')
-}
-
 var (
 	// errNoObject says that a row is not an object.
 	errNoObject = errors.New("a row is not a JSON object")
@@ -277,9 +205,9 @@ var (
 	errNoAlerts = errors.New("the incident has no list of alerts")
 )
 
-// splice returns the row with the alerts in it: in place of those that it has, else
-// behind its last key.
-func (r *odata) splice(raw []byte, alerts joined) ([]byte, error) {
+// splice returns the row with these alerts: in place of those that it has, or else behind
+// its last key.
+func (r *odata) splice(raw []byte, alerts alertList) ([]byte, error) {
 	key := `"` + r.facts.Row.Alerts + `":`
 	whole := make([]byte, 0, len(raw)+alerts.size+len(key)+len(",[]"))
 

@@ -20,8 +20,8 @@ type Budget struct {
 	Per time.Duration
 }
 
-// usable returns how many calls of the limit we use: 90 % of a short one, where a few
-// calls more make the difference, 93 % of a long one.
+// usable returns how many calls of the limit we use: 90 % of a limit per minute, where a
+// few calls more make a difference, and 93 % of one per hour.
 func (b Budget) usable() int {
 	share := 90
 	if b.Per >= time.Hour {
@@ -31,19 +31,19 @@ func (b Budget) usable() int {
 	return max(1, b.Calls*share/100)
 }
 
-// callsPerPoll is the most requests that a poll of a quiet tenant sends: a page, the
-// same again from its last row on, and one for what follows it.
+// callsPerPoll is how many requests a poll of a quiet tenant sends at most: one for a
+// page, one from its last row on, and one for what follows that.
 const callsPerPoll = 3
 
 const (
-	// shortWait is how long a reader itself waits for its turn. Longer waits are left to
-	// the caller, who has other tenants to poll.
+	// shortWait is how long a reader itself waits for the call budget. If it would have
+	// to wait longer, it returns an error, and the caller can poll other tenants.
 	shortWait = 5 * time.Second
-	// longWait is how long a reader waits in the middle of pages that only count
-	// together, where it would have to begin anew.
+	// longWait is how long a reader waits in the middle of pages that it would have to
+	// read again from the first one.
 	longWait = 65 * time.Second
-	// maxHold bounds what a service's Retry-After can ask of us: a service that asks for
-	// more gets one request an hour.
+	// maxHold bounds how long a Retry-After is obeyed: a service that asks for more gets
+	// one request an hour.
 	maxHold = time.Hour
 	// firstHold and longestHold bound the pauses for a service that throttles without
 	// saying for how long.
@@ -63,7 +63,7 @@ type Limiter struct {
 
 	mu        sync.Mutex
 	notBefore time.Time     // the service has asked to wait until then
-	held      time.Duration // the spans before notBefore that it was set for, together
+	held      time.Duration // sum of the times that the service has asked to wait, up to notBefore
 	throttled int           // throttling answers in a row that named no time
 	calls     []time.Time   // within the longest budget's span, oldest first
 }
@@ -112,7 +112,7 @@ func (l *Limiter) hold(t time.Time) {
 	}
 }
 
-// Throttled returns for how long, until now, the service had asked to wait.
+// Throttled returns how long the service has asked to wait, all together, up to now.
 func (l *Limiter) Throttled() time.Duration {
 	if l == nil {
 		return 0
@@ -169,8 +169,8 @@ func (l *Limiter) Until() time.Time {
 	return l.notBefore
 }
 
-// Interval returns the shortest time between two polls of a unit when that many units
-// share the limiter, 0 where there is no budget.
+// Interval returns the shortest time between two polls of a unit if this many units share
+// the limiter. It returns 0 if there is no budget.
 func (l *Limiter) Interval(units int) time.Duration {
 	if l == nil {
 		return 0
@@ -186,10 +186,9 @@ func (l *Limiter) Interval(units int) time.Duration {
 	return longest
 }
 
-// Wait takes one call from the budgets, for one request. It waits for seconds at most.
-// Where it would have to wait longer, and while the service has asked to wait, it
-// returns an *Error that says when to come back: the caller can poll another tenant
-// meanwhile.
+// Wait takes one call from the budgets, for one request. It waits for a few seconds at
+// most. If it would have to wait longer, and while the service has asked to wait, it
+// returns an *Error with the time to wait: the caller can poll another tenant meanwhile.
 func (l *Limiter) Wait(ctx context.Context) error { return l.wait(ctx, shortWait) }
 
 // wait is Wait that waits for waitMax at most.

@@ -1,7 +1,6 @@
 package defender
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -13,19 +12,19 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// odata reads an API with $filter, $orderby and $top: with walk.go where the service
-// keeps the order that it is asked for, with slices.go where it does not.
+// odata reads an API with $filter, $orderby and $top: as in walk.go if the service keeps
+// the order that it is asked for, as in slices.go if it does not.
 type odata struct {
 	facts  *alert.Descriptor
 	client client
 	pieces pieces
-	field  string        // the time that windows mean
-	finder *alert.Finder // of the identity and that time
+	field  string        // the name of the time that windows filter by
+	finder *alert.Finder // finds the identity and that time
 	seed   maphash.Seed
 
-	top, maxTop int       // rows asked for at a time; the most that may be
+	top, maxTop int       // rows asked for at a time; the most that may be asked for
 	capacity    int       // rows of the largest page since the window began: a smaller one was not cut
-	fit         tick.Tick // slices.go: a span that one page holds
+	fit         tick.Tick // slices.go: a span that fits into one page
 	orderKept   bool      // a page showed that the service keeps the order
 	unordered   time.Time // when the service was found not to keep the order; zero if it does
 	plainly     int       // alerts in a row that could be read only without $expand
@@ -55,33 +54,6 @@ func newOData(facts *alert.Descriptor, s Settings) *odata {
 			},
 		},
 	}
-}
-
-// forbidden says what a refusal by the API means. At a provider's customer the permission
-// came with the consent, without which there is no token.
-func forbidden(s Settings) string {
-	if s.abroad() {
-		return "the provider's user may not read the alerts of tenant " + string(s.TenantID) +
-			": the relationship (GDAP) has no role for it, or Defender's own roles keep the user out"
-	}
-
-	return "the token has no permission for this API in the customer's tenant"
-}
-
-// abroad reports whether the provider's sign-in reads the alerts of another tenant.
-func (s Settings) abroad() bool { return s.Home != "" && s.Home != s.TenantID }
-
-// permissionRemedy says which permission has to be granted, and where.
-func permissionRemedy(p alert.Permission, s Settings) string {
-	if s.abroad() {
-		return "ask the customer for a new relationship with the role Security Reader, since the roles of one cannot " +
-			"be changed, and assign the user's group to it; where Defender's own roles are in use, the customer lets " +
-			"the user view the data there; the consent needs " + p.Names() + " of " + p.Service
-	}
-
-	return "add " + p.Names() + " of " + p.Service + " to application " + string(s.ClientID) +
-		" and ask an administrator of tenant " + string(s.TenantID) +
-		" to consent to it; a user who signed in also needs a role that may view alerts"
 }
 
 // Read implements Reader.
@@ -140,8 +112,8 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 	return r.slices(ctx, from, to, sink)
 }
 
-// canary implements piecewise: the smallest request there is, for a random time before
-// at.
+// canary implements piecewise with the smallest request that is possible, for a random
+// time before at.
 func (r *odata) canary(ctx context.Context, at tick.Tick) error {
 	from := at - 10*tick.Second - rand.N(60*tick.Minute)
 	q := query{
@@ -176,7 +148,7 @@ func (r *odata) answers(ctx context.Context, q query) bool {
 	return true
 }
 
-// disorder makes the reader read without an order, because of a problem.
+// disorder makes the reader read without asking for an order, and logs why.
 func (r *odata) disorder(problem string) {
 	r.unordered = r.client.Now()
 	r.orderKept = false
@@ -184,8 +156,8 @@ func (r *odata) disorder(problem string) {
 	r.logOnce("order", slog.LevelWarn, r.client.host+" "+problem+"; it is read in small closed windows instead")
 }
 
-// following implements piecewise. The order is not relied upon: the first row counts only
-// if there is none in front of it.
+// following implements piecewise. It does not rely on the order: the first row counts
+// only if a second request finds no row before it.
 func (r *odata) following(ctx context.Context, from, to tick.Tick) (at tick.Tick, ok bool) {
 	q := query{
 		from:    from,
@@ -213,98 +185,3 @@ func (r *odata) following(ctx context.Context, from, to tick.Tick) (at tick.Tick
 
 // finest implements piecewise.
 func (r *odata) finest() tick.Tick { return tick.Millisecond }
-
-// mostSingly is how many alerts of the smallest piece are read one by one, and
-// failedSingly how many of them may fail in a row.
-const (
-	mostSingly   = 64
-	failedSingly = 4
-)
-
-// singly implements piecewise: it reads one row at a time, by its place, and without
-// $expand if the row cannot be read with it.
-func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
-	var failed error // the last error of a row
-
-	known := keys{}
-	failures := 0 // in a row
-	stale := 0    // rows that came before
-
-	for place := range mostSingly {
-		q := query{
-			from:    from,
-			to:      to,
-			top:     1,
-			skip:    place,
-			ordered: r.unordered.IsZero(),
-		}
-
-		a, err := r.single(ctx, q, known, sink)
-		if soft(err) {
-			failed = err
-
-			failures++
-			if failures == failedSingly {
-				return failed
-			}
-
-			continue
-		}
-
-		switch {
-		case place > 0 && refused(err):
-			return r.noEnd(from, "refuses $skip", errNoEnd)
-		case err != nil:
-			return err
-		case a.rows == 0:
-			if stale > 0 {
-				failed = cmp.Or(failed, error(r.noEnd(from, "lists them in another order each time", errNoEnd)))
-			}
-
-			return failed
-		case a.fresh == 0:
-			stale++
-		}
-
-		if stale == failedSingly { // it does not honour $skip
-			return cmp.Or(failed, error(r.noEnd(from, "ignores $skip", errNoEnd)))
-		}
-
-		failures = 0
-
-		known.union(a.keys)
-	}
-
-	return cmp.Or(failed, error(r.noEnd(from, "has too many of them to be read one by one", errNoEnd)))
-}
-
-// single fetches a page of one row, without $expand if it cannot be read with it.
-func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
-	a, err := r.page(ctx, q, known, sink)
-	if !soft(err) || r.facts.Expand == "" || r.facts.Inner.Path != "" {
-		return a, err // expand.go has tried it without $expand already
-	}
-
-	q.plain = true
-
-	a, err = r.page(ctx, q, known, sink)
-	if err == nil && a.rows > 0 {
-		r.readPlainly()
-	}
-
-	return a, err
-}
-
-// readPlainly notes an alert that could be read only without $expand. After several in a
-// row, all are read without it for a while.
-func (r *odata) readPlainly() {
-	r.logOnce("plain", slog.LevelWarn,
-		"an alert cannot be read with $expand="+r.facts.Expand+" and is emitted without it")
-
-	r.plainly++
-	if r.plainly >= expandSuspect {
-		r.plainUntil = r.client.Now().Add(expandAgain)
-		r.logOnce("all plain", slog.LevelWarn, r.client.host+" fails with $expand="+r.facts.Expand+
-			"; alerts are emitted without it, and it is tried again every hour")
-	}
-}

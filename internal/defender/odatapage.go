@@ -19,7 +19,7 @@ type query struct {
 	ordered   bool
 	plain     bool // without $expand
 	link      string
-	each      func(key uint64, at tick.Tick) // called for every row; nil for none
+	each      func(key uint64, at tick.Tick) // called for every row, if it is not nil
 }
 
 // answer describes one page.
@@ -35,7 +35,7 @@ type answer struct {
 	outside    int       // of those, rows far outside of the window
 	disordered bool
 	more       bool   // the service says that there is more
-	link       string // where, if that link may be used
+	link       string // the link to it, if that may be used
 }
 
 // mostStrayed is how many pages in a row may have mostly rows from outside of the
@@ -53,7 +53,7 @@ func (a keys) union(b keys) {
 	}
 }
 
-// fetchPage requests one page and gives its rows to sink. Rows in known are not fresh;
+// fetchPage reads one page and passes its rows on to sink. Rows in known are not fresh;
 // known may be nil.
 func (r *odata) fetchPage(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	q.plain = q.plain || r.client.Now().Before(r.plainUntil)
@@ -96,8 +96,8 @@ func (r *odata) fetchPage(ctx context.Context, q query, known keys, sink Sink) (
 	return a, nil
 }
 
-// strays returns an error when the rows of the last pages show that the service ignores
-// the time filter.
+// strays returns an error if the rows of the last pages show that the service ignores the
+// filter by time.
 func (r *odata) strays(a answer) error {
 	switch {
 	case a.outside*2 > a.timed:
@@ -167,9 +167,9 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	}
 }
 
-// key returns what tells a row apart from others of the same window. An alert inside an
-// incident may change without a new time. That is not a new row, or a reader that waits
-// until nothing is new could wait for ever.
+// key returns the key of a row, which differs from those of other rows of the same
+// window. If an alert inside an incident changes without a new time, the key stays the
+// same: otherwise a reader that reads until nothing is new might never end.
 func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
@@ -185,6 +185,7 @@ func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 	return h.Sum64()
 }
 
+// header returns the header that every request has, nil if there is none.
 func (r *odata) header() http.Header {
 	if r.facts.Prefer == "" {
 		return nil
@@ -193,23 +194,16 @@ func (r *odata) header() http.Header {
 	return http.Header{"Prefer": {r.facts.Prefer}}
 }
 
-// logOnce writes a line to the log, once for each about.
+// logOnce writes a line to the log, once for each value of about.
 func (r *odata) logOnce(about string, level slog.Level, text string) {
-	if !r.warned[about] {
-		if r.warned == nil {
-			r.warned = make(map[string]bool) // of most readers nothing is said
-		}
-
-		r.warned[about] = true
-		r.client.Log.Log(context.Background(), level, text)
+	if r.warned[about] {
+		return
 	}
+
+	if r.warned == nil {
+		r.warned = make(map[string]bool) // most readers never need it
+	}
+
+	r.warned[about] = true
+	r.client.Log.Log(context.Background(), level, text)
 }
-
-// discard is a Sink that ignores everything.
-type discard struct{}
-
-// Row implements Sink.
-func (discard) Row([]byte) error { return nil }
-
-// Safe implements Sink.
-func (discard) Safe(tick.Tick) error { return nil }

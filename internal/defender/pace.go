@@ -12,7 +12,7 @@ const (
 	// Settings.IdleTimeout.
 	leastBytes = 1 << 10
 	// rowTimes bounds the wait for one row, or for the end of the answer, in multiples
-	// of Settings.IdleTimeout: bytes between rows, such as blanks, are no progress.
+	// of Settings.IdleTimeout: bytes between rows, such as blanks, do not count.
 	rowTimes = 5
 	// largeTimes bounds, likewise, the wait for a row that holds the permit for large
 	// rows: others may be waiting for that.
@@ -24,7 +24,7 @@ const (
 	refusalTime = 10 * time.Second
 )
 
-// These are the reasons to give a request up.
+// These are the reasons to give up a request.
 var (
 	errSilent  = errors.New("no byte arrived in time")
 	errSlow    = errors.New("too few bytes arrived in time")
@@ -41,14 +41,14 @@ type pace struct {
 	bytes int           // since lull began
 	lull  time.Duration // waited since leastBytes arrived last
 	row   time.Duration // waited since the last row
-	large time.Duration // waited since the permit for large rows was given
+	large time.Duration // waited since the permit for large rows was got
 	whole time.Duration // waited since the answer began
 
 	holding bool // the permit for large rows
 }
 
-// next returns how long the next wait may take, and the reason to give up when it takes
-// longer. Without a reason it may take any time.
+// next returns how long the next wait may take, and the reason to give up if it takes
+// longer. If the reason is nil, the wait may take any time.
 func (p *pace) next() (left time.Duration, reason error) {
 	tighten := func(limit, used time.Duration, why error) {
 		if limit > 0 && (reason == nil || limit-used < left) {

@@ -1,11 +1,9 @@
 package defender
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 
 	"fluent-bit-defender/internal/tick"
 )
@@ -18,9 +16,9 @@ type piecewise interface {
 	// canary sends a tiny request, for a time before at, to find out whether the service
 	// answers at all.
 	canary(ctx context.Context, at tick.Tick) error
-	// singly reads what it can of a window of the length finest that cannot be read as a
-	// whole. It returns nil if that was everything.
-	singly(ctx context.Context, from, to tick.Tick, sink Sink) error
+	// readSingly reads what it can of a window of the length finest that cannot be read
+	// as a whole. It returns nil if that was everything.
+	readSingly(ctx context.Context, from, to tick.Tick, sink Sink) error
 	// following returns the time of the first row in [from, to), where to 0 means no
 	// bound; 0 if there is none. ok is false if the service did not say so.
 	following(ctx context.Context, from, to tick.Tick) (at tick.Tick, ok bool)
@@ -29,18 +27,19 @@ type piecewise interface {
 }
 
 const (
-	// fewer is the factor by which a window shrinks when it fails, and grows when it was
-	// read.
+	// fewer is the factor by which a window shrinks after a failure, and grows after a
+	// success.
 	fewer = 4
 	// shortWindows is how many windows are read before a length that was too long is
 	// tried again. The number doubles, up to mostAgain times, each time it is still too
 	// long.
 	shortWindows = 5
 	mostAgain    = 4
-	// mostSteps bounds how many failures one Read works on; the rest is for the next.
+	// mostSteps bounds after how many failures one Read goes on; the rest is for the
+	// next.
 	mostSteps = 60
 	// emptyPieces is how many pieces without a row are read before the service is asked
-	// where the next row is; twice as many each time it does not say so.
+	// for the time of the next row; twice as many after each time that it does not say.
 	emptyPieces = 3
 	// proof is how many answers in a row prove that a service works.
 	proof = 3
@@ -74,9 +73,9 @@ type pieces struct {
 
 	leapAfter int // how many empty pieces in a row are read before the service is asked for the next row
 
-	retrying bool          // a deferred window is being read
-	added    int           // windows deferred during this Read
-	keeper   DeferringSink // the sink of this Read; nil if it cannot defer
+	retrying  bool          // a deferred window is being read
+	added     int           // windows deferred during this Read
+	deferring DeferringSink // the sink of this Read; nil if it cannot defer
 }
 
 // soft reports whether a smaller request may succeed where one failed with err.
@@ -98,8 +97,8 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 	p.added = 0
 	p.empty, p.leapAfter = 0, emptyPieces
 
-	p.keeper, _ = sink.(DeferringSink)
-	defer func() { p.keeper = nil }()
+	p.deferring, _ = sink.(DeferringSink)
+	defer func() { p.deferring = nil }()
 
 	end := w.To
 	if end == 0 {
@@ -151,7 +150,7 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 }
 
 // complete ends a window that was read up to w.To, or up to the present if it had to be
-// cut. What is newer comes with the next window.
+// cut. Newer alerts come with the next window.
 func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	whole := p.span >= end-w.From
 	// A short window says nothing about long ones.
@@ -169,7 +168,7 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 }
 
 // goOn notes a piece that was read up to from, and returns where the next one begins.
-// After some empty pieces that is the next row, which the service is asked for: pieces
+// After some empty pieces it asks the service for the next row, and goes on there: pieces
 // without rows would use up the call budget, and no alert would come for minutes.
 func (p *pieces) goOn(
 	ctx context.Context, r piecewise, way *tracker, from, end, to tick.Tick,
@@ -216,17 +215,6 @@ func (p *pieces) grow() {
 	if p.long > 0 {
 		p.span = min(p.span, p.long/2)
 	}
-}
-
-// behind returns the first time at or after from that is not deferred.
-func (p *pieces) behind(from tick.Tick) tick.Tick {
-	for _, w := range p.deferred {
-		if w.From <= from && from < w.To {
-			from = w.To
-		}
-	}
-
-	return from
 }
 
 // next returns the end of the piece that begins at from; 0 means no bound.
@@ -298,139 +286,4 @@ func (p *pieces) failed(
 	}
 
 	return to, sink.Safe(to)
-}
-
-// finish reads what it can of a window of the shortest length that fails, and defers it
-// if that is not everything.
-func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) error {
-	err := r.singly(ctx, w.From, w.To, sink)
-	switch {
-	case err == nil:
-		return nil
-	case !maybeWindow(err), !p.answering(ctx, r, w.From):
-		return err
-	}
-
-	if err := p.putOff(w, err); err != nil {
-		return err
-	}
-
-	p.failures = 0
-
-	return nil
-}
-
-// putOff defers a window that cannot be read because of cause. It returns cause if the
-// sink cannot defer, or too many windows are deferred already.
-func (p *pieces) putOff(w Window, cause error) error {
-	if p.keeper == nil || p.added >= mostDeferredAtOnce || p.crowded() {
-		return cause
-	}
-
-	reason := cause.Error()
-
-	var e *Error
-	if errors.As(cause, &e) {
-		reason = e.Message()
-	}
-
-	if err := p.keeper.Defer(w, reason); err != nil {
-		return err
-	}
-
-	p.avoid(w)
-	p.added++
-
-	return nil
-}
-
-// answering reports whether the service answers several other requests in a row at this
-// moment. A single answer would prove nothing: a service may fail only now and then.
-func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool {
-	for p.answers < proof {
-		if r.canary(ctx, at) != nil {
-			p.answers = 0
-			return false
-		}
-
-		p.answers++
-	}
-
-	p.answers = 0
-
-	return true
-}
-
-// crowded reports whether so many windows of what is being read were deferred that the
-// windows cannot be the cause.
-func (p *pieces) crowded() bool {
-	n := 0
-
-	for _, w := range p.deferred {
-		if w.To > p.begin {
-			n++
-		}
-	}
-
-	return n >= mostDeferred
-}
-
-// avoid adds a window to those that window steps over.
-func (p *pieces) avoid(w Window) {
-	same := func(d Window) bool { return d.From == w.From && d.To == w.To }
-	if w.From >= w.To || slices.ContainsFunc(p.deferred, same) {
-		return
-	}
-
-	p.deferred = append(p.deferred, Window{From: w.From, To: w.To})
-	slices.SortFunc(p.deferred, func(a, b Window) int { return cmp.Compare(a.From, b.From) })
-}
-
-// readDeferred tries to read a deferred window.
-func (p *pieces) readDeferred(ctx context.Context, r piecewise, w Window, sink Sink) error {
-	p.retrying = true
-	defer func() { p.retrying = false }()
-
-	err := r.piece(ctx, w.From, w.To, w.To, rowsOnly{sink})
-	if soft(err) && !errors.Is(err, errNoEnd) && w.To-w.From <= r.finest() {
-		err = r.singly(ctx, w.From, w.To, rowsOnly{sink})
-	}
-
-	if err != nil {
-		return err
-	}
-
-	p.deferred = slices.DeleteFunc(p.deferred, func(d Window) bool { return d.From == w.From && d.To == w.To })
-
-	return nil
-}
-
-// adjoins reports whether a deferred window begins or ends at t.
-func (p *pieces) adjoins(t tick.Tick) bool {
-	return slices.ContainsFunc(p.deferred, func(d Window) bool { return d.From == t || d.To == t })
-}
-
-// rowsOnly is a Sink without Safe.
-type rowsOnly struct{ Sink }
-
-// Safe implements Sink.
-func (rowsOnly) Safe(tick.Tick) error { return nil }
-
-// tracker is a Sink that notes up to where a piece was read, and counts its rows.
-type tracker struct {
-	Sink
-	safe tick.Tick
-	rows int
-}
-
-// Row implements Sink.
-func (t *tracker) Row(raw []byte) error {
-	t.rows++
-	return t.Sink.Row(raw)
-}
-
-// Safe implements Sink.
-func (t *tracker) Safe(until tick.Tick) error {
-	t.safe = max(t.safe, until)
-	return t.Sink.Safe(until)
 }

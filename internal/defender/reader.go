@@ -13,9 +13,9 @@ import (
 // calls it may remember how large a window the service was able to answer. Readers made
 // by NewReader are DeferringReaders.
 type Reader interface {
-	// Read gives every alert of the window to sink. An error is an *Error, a
-	// *tokens.Error, what the sink returned, or the context's. What was reported Safe
-	// before the error stays safe.
+	// Read passes every alert of the window on to sink. Its error is an *Error, a
+	// *tokens.Error, the one that sink returned, or the context's. The time up to which
+	// Safe was called before the error stays safe.
 	Read(ctx context.Context, w Window, sink Sink) error
 }
 
@@ -33,7 +33,7 @@ type Window struct {
 // Sink receives what a Reader reads.
 type Sink interface {
 	// Row receives one alert as the API sent it. raw is valid during the call only. Row
-	// may wait (for the buffer). An error ends the read.
+	// may wait until there is room in the buffer. If it returns an error, reading ends.
 	Row(raw []byte) error
 	// Safe says that Row has received every alert that the API listed and that was
 	// updated before t (and not before the window's start), except in deferred windows.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"fluent-bit-defender/internal/advice"
@@ -17,8 +16,8 @@ import (
 var pages = sync.Pool{New: func() any { return page.NewReader(nil, page.Options{}) }}
 
 // form is the form of an API's list: an OData object with an array "value", or the array
-// alone. An answer in the other form is from another service, or from a proxy; without
-// this check an empty one would count as "no alerts".
+// alone. An answer in the other form is from another service, or from a proxy. If it were
+// accepted and empty, it would mean that there are no alerts.
 type form bool
 
 const (
@@ -27,7 +26,7 @@ const (
 )
 
 // maxRows bounds the rows of an answer: twenty times the largest page of any API with
-// pages. Where the legacy exporter lists more, smaller windows are read.
+// pages. If the legacy exporter lists more, smaller windows are read.
 const maxRows = 200_000
 
 // notAList is the remedy for an answer that is not a list of alerts.
@@ -76,23 +75,6 @@ func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []
 	}
 }
 
-// cutShort explains an answer that could not be read to its end because of err.
-func (b *body) cutShort(err error, host string) error {
-	if b.read > 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
-		return unreadable(err, host)
-	}
-
-	return &Error{
-		Fault: advice.Fault{
-			Reason:  advice.BadAnswer,
-			Problem: host + " sent an empty answer",
-			Remedy:  notAList,
-		},
-		Op:      "reading an answer",
-		Smaller: true,
-	}
-}
-
 // unreadable explains why an answer with status 200 could not be read to its end.
 func unreadable(err error, host string) error {
 	var e *Error
@@ -125,8 +107,7 @@ func unreadable(err error, host string) error {
 	return e
 }
 
-// tooMuch returns the error for an answer that holds more than the reader reads at a
-// time.
+// tooMuch returns the error for an answer that is larger than a reader accepts.
 func tooMuch(op, problem string) *Error {
 	return &Error{
 		Fault: advice.Fault{
@@ -139,79 +120,4 @@ func tooMuch(op, problem string) *Error {
 		Smaller:  true,
 		TooLarge: true,
 	}
-}
-
-// largeRows is the permit for rows of more than page.LargeRow bytes. The largest row
-// takes about five times its size in memory until it is delivered, so the process reads
-// one at a time.
-var largeRows = make(chan struct{}, 1)
-
-// permit waits for the permit for large rows. The caller gives it back with release.
-func (b *body) permit() (release func(), err error) {
-	giveBack, err := permitLarge(b.ctx)
-	if err != nil {
-		return nil, err
-	}
-
-	b.pace.hold(true)
-
-	return func() {
-		b.pace.hold(false)
-		giveBack()
-	}, nil
-}
-
-// permitLarge waits for the permit for large rows, outside of an answer.
-func permitLarge(ctx context.Context) (release func(), err error) {
-	shared, ok := ctx.Value(sharedPermitKey{}).(*sharedPermit)
-	if !ok {
-		return waitForPermit(ctx)
-	}
-
-	if shared.release == nil {
-		shared.release, err = waitForPermit(ctx)
-	}
-
-	return func() {}, err
-}
-
-// waitForPermit waits for the permit for large rows.
-func waitForPermit(ctx context.Context) (release func(), err error) {
-	done := startWaiting(ctx)
-	defer done()
-
-	select {
-	case largeRows <- struct{}{}:
-		return func() { <-largeRows }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// sharedPermit is the permit for large rows of several requests that put one row
-// together. Once one of them needs it, it is held until done.
-type sharedPermit struct{ release func() }
-
-type sharedPermitKey struct{}
-
-// sharePermit makes all requests with the returned context share one permit for large
-// rows. They must not run at the same time. done gives it back.
-func sharePermit(ctx context.Context) (with context.Context, done func()) {
-	shared := &sharedPermit{}
-
-	return context.WithValue(ctx, sharedPermitKey{}, shared), func() {
-		if shared.release != nil {
-			shared.release()
-		}
-	}
-}
-
-// isStatus reports whether err is the API's refusal with one of these codes.
-func isStatus(err error, codes ...int) bool {
-	var e *Error
-	if !errors.As(err, &e) {
-		return false
-	}
-
-	return slices.Contains(codes, e.Status)
 }

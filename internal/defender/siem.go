@@ -24,7 +24,7 @@ type siem struct {
 	pieces pieces
 }
 
-// smallestSpan is the shortest window: it is read whole or deferred.
+// smallestSpan is the length of the shortest window. It is read whole or deferred.
 const smallestSpan = tick.Second
 
 // siemOverlap is how far a request reaches into the next window. It is not documented
@@ -47,7 +47,7 @@ func newSIEM(facts *alert.Descriptor, s Settings) Reader {
 	}
 }
 
-// notAuthorised says what a refusal by the exporter means.
+// notAuthorised is what it means that the exporter denies access.
 const notAuthorised = "the customer's tenant has not authorised this application for its SIEM API"
 
 // hostOf returns host and port of an address, for messages.
@@ -83,14 +83,14 @@ func (r *siem) piece(ctx context.Context, from, to, _ tick.Tick, sink Sink) erro
 	return r.window(ctx, from, to, overlap, sink)
 }
 
-// canary implements piecewise: the smallest request there is, for a random time before
-// at.
+// canary implements piecewise with the smallest request that is possible, for a random
+// time before at.
 func (r *siem) canary(ctx context.Context, at tick.Tick) error {
 	from := at - 10*tick.Second - rand.N(60*tick.Minute)
 	return r.window(ctx, from, from+tick.Millisecond, 0, discard{})
 }
 
-// following implements piecewise: the exporter has no way to ask for one alert.
+// following implements piecewise. The exporter cannot be asked for one alert.
 func (r *siem) following(context.Context, tick.Tick, tick.Tick) (at tick.Tick, ok bool) {
 	return 0, false
 }
@@ -98,9 +98,9 @@ func (r *siem) following(context.Context, tick.Tick, tick.Tick) (at tick.Tick, o
 // finest implements piecewise.
 func (r *siem) finest() tick.Tick { return smallestSpan }
 
-// singly implements piecewise: it asks for the window without the overlap; twice, since
-// nothing smaller can be asked for.
-func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
+// readSingly implements piecewise. It asks for the window without the overlap, and if
+// that fails once more: nothing smaller can be asked for.
+func (r *siem) readSingly(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	err := r.window(ctx, from, to, 0, sink)
 	if soft(err) {
 		err = r.window(ctx, from, to, 0, sink)
@@ -109,7 +109,7 @@ func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error 
 	return err
 }
 
-// window requests [from, to), to 0 meaning no bound, and overlap of the next window.
+// window reads [from, to), where to 0 means no bound, and overlap of the next window.
 func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sink) error {
 	body, err := r.client.get(ctx, r.address(from, to, overlap), nil)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 )
 
 // slices reads [from, to) from a service that does not keep an order: in closed slices
-// so short that one page holds each. A slice that is too long is halved.
+// that are so short that each fits into one page. A slice that is too long is halved.
 func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	if r.fit == 0 {
 		r.fit = to - from
@@ -106,13 +106,13 @@ func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult
 		return sliceNoEnd, nil
 	}
 
-	return sliceDeferred, r.pieces.putOff(Window{From: q.from, To: q.to}, err)
+	return sliceDeferred, r.pieces.deferWindow(Window{From: q.from, To: q.to}, err)
 }
 
 // leads finds out whether the link of a page leads to any rows: the last page of some
-// services has a link to an empty one. An empty page may also mean that a row was updated
-// meanwhile, and that what followed it has moved up to the page before. So that page is
-// read again.
+// services has a link to an empty one. A page may also be empty because a row was updated
+// meanwhile, so that the rows behind it moved up to the page before. So that page is read
+// again.
 func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	linked := q
 	linked.link = a.link

@@ -10,14 +10,14 @@ import (
 const (
 	// mostPasses is how often an answer of several pages is read from its beginning.
 	mostPasses = 50
-	// barrenPasses is how many passes in a row must bring nothing new, if a row comes
+	// barrenPasses is how many passes in a row must bring nothing new if a row comes
 	// twice in one pass: then the service has no fixed order among rows of one time, and
-	// chance decides what each page has. If no row comes twice, one such pass is enough.
+	// the content of each page is chance. If no row comes twice, one such pass is enough.
 	barrenPasses = 8
 )
 
-// instant reads a time with more alerts than the largest page holds. It returns the
-// next time at which there is something, 0 if there is nothing more.
+// instant reads a time with more alerts than fit into the largest page. It returns the
+// next time at which there are alerts, 0 if there are no more.
 //
 // It reads the pages again until a whole pass finds nothing new: rows that are updated
 // meanwhile make others move between pages. It defers an instant that cannot be read to
@@ -75,8 +75,8 @@ func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sin
 }
 
 // behind goes on behind the instant q.from, of which met alerts were read, and which
-// cannot be read to its end because of cause. It returns the next time at which there is
-// something, 0 if there is nothing more.
+// cannot be read to its end because of cause. It returns the next time at which there are
+// alerts, 0 if there are no more.
 func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink Sink) (next tick.Tick, err error) {
 	at, after := q.from, q.from+1
 	if q.to != 0 && after >= q.to {
@@ -104,12 +104,12 @@ func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink 
 		return next, err
 	}
 
-	return a.least, r.pieces.putOff(Window{From: at, To: after}, cause)
+	return a.least, r.pieces.deferWindow(Window{From: at, To: after}, cause)
 }
 
-// finer reads an instant that is too much for one answer in smaller steps. The service
-// compares times more exactly than it prints them, so alerts of one printed time may
-// have different times. It returns the time behind what it has read.
+// finer reads an instant that does not fit into one answer in smaller steps. The service
+// compares times more exactly than it prints them, so alerts with the same printed time
+// may have different times. It returns the time up to which it has read.
 func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
 	end := at + tick.Second
 	if to != 0 && end >= to {
@@ -139,7 +139,7 @@ func (r *odata) deferUnlessWhole(w Window, met int, cause error) error {
 		return nil
 	}
 
-	return r.pieces.putOff(w, cause)
+	return r.pieces.deferWindow(w, cause)
 }
 
 // countsAsWhole reports whether met alerts count as all of an instant although cause

@@ -80,9 +80,9 @@ const (
 )
 
 // rest finds out whether there are more rows behind a page that leads no further in
-// time. Where the service does not say so, rest asks for what follows, and for the
-// page's last row too: if that row has moved, another one may have moved from one page
-// to the other.
+// time. If the service does not say that there are, rest asks for the page's last row and
+// for what follows it: if that row has moved, another one may have moved from one page to
+// the other.
 func (r *odata) rest(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	switch {
 	case a.more || a.rows >= q.top:
@@ -132,8 +132,8 @@ func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, 
 	return found, err
 }
 
-// page fetches a page. It follows the links of empty pages: a page without rows is not
-// the end of the list.
+// page reads a page. It follows the links of empty pages: a page without rows is not the
+// end of the list.
 func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	a, err = r.fetch(ctx, q, known, sink)
 
@@ -165,8 +165,8 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 	return a, err
 }
 
-// cut reports whether there may be more than a page has: the service says so, or the
-// page has as many rows as were asked for, or as any page since the window began.
+// cut reports whether there may be more rows than a page has: the service says so, or the
+// page has as many rows as were asked for, or as the largest page since the window began.
 // Services may list fewer rows than they are asked for and not say so.
 func (r *odata) cut(a answer) bool {
 	return a.more || a.rows > 0 && a.rows >= min(r.capacity, a.top)

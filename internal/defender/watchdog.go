@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// watchdog gives a request up when a wait takes too long. It is started before every
-// wait and stopped after it, so that only time counts in which somebody waits for the
-// service.
+// watchdog gives up a request when a wait takes too long. It is started before every wait
+// for the service and stopped after it, so that no other time counts.
 type watchdog struct {
 	giveUp func(reason error)
 	timer  *time.Timer
@@ -40,7 +39,7 @@ func (w *watchdog) fire() {
 	}
 }
 
-// start lets a wait take until after has passed. Without a reason it may take any time.
+// start allows a wait to take this long. If reason is nil, it may take any time.
 func (w *watchdog) start(after time.Duration, reason error) {
 	if reason == nil {
 		return

@@ -43,3 +43,19 @@ func Host(u *url.URL) string {
 
 	return u.Scheme + "://" + u.Host
 }
+
+// Word returns s if it looks like a code or an id: up to 64 letters, digits and "-_.". It
+// returns "" for anything else, which may be free text.
+func Word(s string) string {
+	if len(s) > 64 {
+		return ""
+	}
+
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.", c) {
+			return ""
+		}
+	}
+
+	return s
+}

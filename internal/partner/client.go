@@ -29,7 +29,7 @@ type Settings struct {
 	// HTTP sends the requests. The client uses a copy that does not follow redirects.
 	HTTP *http.Client
 	// Graph and Partner return tokens of the provider's own sign-in, for Microsoft Graph
-	// and for the Partner Center; nil where nothing is asked there.
+	// and for the Partner Center; nil if no request goes there.
 	Graph, Partner TokenSource
 	// Timeout bounds half of a request; 0 means a minute.
 	Timeout time.Duration
@@ -39,7 +39,8 @@ type Settings struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
-// Client asks the partner programme. Safe for concurrent use.
+// Client sends requests to the services of the partner programme. It is safe for
+// concurrent use.
 type Client struct{ s Settings }
 
 // New returns a client.
@@ -55,9 +56,7 @@ func New(s Settings) *Client {
 	return &Client{s: s}
 }
 
-func (c *Client) now() time.Time { return c.s.Now() }
-
-// userAgent names the program in the services' logs.
+// userAgent names this program in the services' logs.
 const userAgent = "fluent-bit-defender/1"
 
 // Bounds of an answer.
@@ -66,13 +65,14 @@ const (
 	mostRefusal   = 64 << 10
 )
 
-// tries is how often a request is sent at most, when the service has no time for it or
-// the network fails.
+// tries is how often a request is sent at most, if the service asks to wait or the
+// network fails.
 const tries = 3
 
 // call says what a request is for, for its errors.
 type call struct {
-	// name is what is being done; host where; key the option that names the host.
+	// name says what is being done. host is the host of the request, and key the option
+	// that names it.
 	name, host, key string
 	// forbidden and forbiddenRemedy explain a 403, missingRemedy a 404.
 	forbidden, forbiddenRemedy, missingRemedy string
@@ -87,17 +87,15 @@ type request struct {
 	body            []byte // JSON; nil for none
 }
 
-// answer is what came back.
+// answer is the answer to a request.
 type answer struct {
-	status int
-	body   []byte
-	// refused is the explained refusal, nil for a success; details is what it said.
-	refused *Error
-	details *refusalBody
+	body    []byte
+	details *refusalBody // the body of a refusal; nil for a success
 }
 
-// do sends a request, again if the service asks to wait for a short time, the network
-// fails, or the token has just ended. The answer of a refusal comes with its error.
+// do sends a request. It sends it again if the service asks to wait for a short time, the
+// network fails, or the token has just ended. After a refusal it returns both the answer
+// and the error that explains it.
 func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	var (
 		got answer
@@ -119,7 +117,7 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 
 		if e.Fate == advice.NewToken && !renewed {
 			renewed = true
-			continue // with a new token
+			continue // send gets a new token
 		}
 
 		wait := max(e.RetryAfter, time.Duration(try)*time.Second)
@@ -176,30 +174,30 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 
 	res, err := client.Do(req)
 	if err != nil {
-		return answer{}, broken(r.call, err)
+		return answer{}, networkError(r.call, err)
 	}
 	defer res.Body.Close()
 
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		start, _ := io.ReadAll(io.LimitReader(res.Body, mostRefusal)) // it only adds codes
-		refused, details := c.refusal(r.call, res, start, access.Token.Reveal())
+		body, _ := io.ReadAll(io.LimitReader(res.Body, mostRefusal)) // part of it will do
+		refused, details := c.refusal(r.call, res, body, access.Token.Reveal())
 
 		if refused.Fate == advice.NewToken && r.source != nil {
 			r.source.Invalidate(access)
 		}
 
-		return answer{status: res.StatusCode, refused: refused, details: details}, refused
+		return answer{details: details}, refused
 	}
 
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostPageBytes+1))
 	switch {
 	case err != nil:
-		return answer{}, broken(r.call, err)
+		return answer{}, networkError(r.call, err)
 	case len(body) > mostPageBytes:
 		return answer{}, badAnswer(r.call, "sends an answer without end")
 	}
 
-	return answer{status: res.StatusCode, body: body}, nil
+	return answer{body: body}, nil
 }
 
 // hostOf returns the host of an address, for messages.

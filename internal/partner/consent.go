@@ -19,7 +19,7 @@ type Grant struct {
 	Scopes []string
 }
 
-// Outcome is what became of a consent.
+// Outcome is the result of a consent that did not fail.
 type Outcome int
 
 // The outcomes.
@@ -30,7 +30,7 @@ const (
 	ConsentedBefore
 )
 
-// consentHelp is the remedy where the provider may not consent.
+// consentHelp is the remedy if the provider is not allowed to consent.
 const consentHelp = "sign in as a member of AdminAgents, with a relationship that has the role Cloud Application " +
 	"Administrator or Application Administrator, by the very application that is consented to; or send the customer " +
 	"the admin consent link"
@@ -41,7 +41,7 @@ type consentBody struct {
 	ApplicationGrants []consentGrant `json:"applicationGrants"`
 }
 
-// consentGrant is one grant in it.
+// consentGrant is one grant in a consentBody.
 type consentGrant struct {
 	EnterpriseApplicationID string `json:"enterpriseApplicationId"`
 	Scope                   string `json:"scope"`
@@ -90,8 +90,8 @@ func (c *Client) Consent(
 	return 0, consentError(err, got)
 }
 
-// consentError words a refusal whose reason only its text tells: an API that the customer
-// does not have.
+// consentError returns err. If the text of the refusal says that the customer does not
+// have the API, err is changed to explain that.
 func consentError(err error, got answer) error {
 	var e *Error
 	if !errors.As(err, &e) || got.details == nil || e.Fate != advice.NeedsFix {

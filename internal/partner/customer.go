@@ -9,7 +9,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// Customer is one customer with the relationships that count.
+// Customer is one customer, with its relationships that are in force.
 type Customer struct {
 	// TenantID is a GUID in lower case.
 	TenantID alert.TenantID
@@ -25,13 +25,13 @@ type Relationship struct {
 	Name string
 	// Ends is when it ends; zero if the service does not say.
 	Ends time.Time
-	// AutoExtends: it is extended by itself when it ends.
+	// AutoExtends says that it is extended by itself when it ends.
 	AutoExtends bool
 	// Roles are the ids of its roles, in lower case, without repeats.
 	Roles []string
 }
 
-// longer orders relationships by how long they last.
+// longer orders relationships by how long they last, the longest first.
 func longer(a, b Relationship) int {
 	if a.AutoExtends != b.AutoExtends {
 		if a.AutoExtends {
@@ -130,8 +130,8 @@ func roleOf(id string) role {
 	return role{}
 }
 
-// RoleNames returns the names of those of these roles that matter here, in the order of
-// their use: first those that read alerts, then those that consent.
+// RoleNames returns the names of those roles, of the given ids, that matter here: first
+// those that read alerts, then those that consent.
 func RoleNames(ids []string) []string {
 	names := []string{}
 

@@ -1,4 +1,4 @@
-// Package partner asks Microsoft's partner programme which customers a provider has, and
+// Package partner lists a provider's customers by Microsoft's partner programme, and
 // consents for an application in a customer's tenant.
 //
 // # Basics
@@ -13,8 +13,8 @@
 //
 // # Caveats
 //
-// A list is complete or an error: half of one would look like customers that left.
-// Answers are bounded in bytes, pages, rows and time, and a list goes on at the same host
-// only, since the access token goes with every request. Errors are *Error; they quote no
-// text of a server except codes and ids, and no secret.
+// A list is complete, or there is an error: half a list would look as if customers had
+// left. Answers are bounded in bytes, pages, rows and time. A next page is only read from
+// the same host, since every request carries the access token. Errors are *Error; of a
+// server's text they quote only codes and ids, and no secret.
 package partner

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ type Error struct {
 	Op string
 	// Status is the HTTP status, 0 if there was no answer.
 	Status int
-	// Code is the service's own code, where it sent one.
+	// Code is the service's own code; empty if it sent none.
 	Code string
 }
 
@@ -50,8 +49,8 @@ type refusalBody struct {
 // codeText is a code that is written as a number or as a text.
 type codeText string
 
-// UnmarshalJSON implements json.Unmarshaler. Anything else than a number or text is no
-// code.
+// UnmarshalJSON implements json.Unmarshaler. Of anything else than a number or a text it
+// keeps the JSON, which code does not take for a code.
 func (c *codeText) UnmarshalJSON(data []byte) error {
 	*c = codeText(strings.Trim(string(data), `"`))
 	return nil
@@ -63,10 +62,11 @@ func (b *refusalBody) mentions(words string) bool {
 	return strings.Contains(all, words)
 }
 
-// code returns the service's own code, "" if it is none or shares a part of the token.
+// code returns the service's own code. It returns "" if there is none, or if it contains
+// a part of the token.
 func (b *refusalBody) code(token string) string {
 	for _, c := range []string{b.Error.Code, string(b.Code)} {
-		if c = word(c); c != "" && !netfault.Shares(c, token) {
+		if c = netfault.Word(c); c != "" && !netfault.Shares(c, token) {
 			return c
 		}
 	}
@@ -74,10 +74,10 @@ func (b *refusalBody) code(token string) string {
 	return ""
 }
 
-// refusal explains an answer that is no success.
+// refusal explains an answer that is not a success, and returns what its body says.
 func (c *Client) refusal(op call, res *http.Response, body []byte, token string) (*Error, *refusalBody) {
 	e := &Error{Op: op.name, Status: res.StatusCode}
-	e.RetryAfter, _ = netfault.RetryAfter(res.Header, c.now())
+	e.RetryAfter, _ = netfault.RetryAfter(res.Header, c.s.Now())
 
 	var b refusalBody
 	if json.Unmarshal(body, &b) != nil {
@@ -91,8 +91,8 @@ func (c *Client) refusal(op call, res *http.Response, body []byte, token string)
 		e.Codes = append(e.Codes, e.Code)
 	}
 
-	trace := cmp.Or(word(b.Error.InnerError.RequestID), word(res.Header.Get("request-id")),
-		word(res.Header.Get("MS-RequestId")))
+	trace := cmp.Or(netfault.Word(b.Error.InnerError.RequestID), netfault.Word(res.Header.Get("request-id")),
+		netfault.Word(res.Header.Get("MS-RequestId")))
 	if trace != "" && !netfault.Shares(trace, token) {
 		e.Codes = append(e.Codes, "trace id "+trace)
 	}
@@ -102,7 +102,7 @@ func (c *Client) refusal(op call, res *http.Response, body []byte, token string)
 	return e, &b
 }
 
-// explain says what a refusal means and what to do.
+// explain sets what a refusal means, and its remedy.
 func (e *Error) explain(op call, res *http.Response, b *refusalBody) {
 	codes := e.Code + " " + res.Header.Get("WWW-Authenticate")
 
@@ -155,8 +155,8 @@ func badAnswer(op call, problem string) *Error {
 	}
 }
 
-// broken explains an error of the network.
-func broken(op call, err error) *Error {
+// networkError explains an error of the network.
+func networkError(op call, err error) *Error {
 	fault := netfault.Of(err)
 
 	e := &Error{Fault: advice.Fault{Reason: advice.Unreachable, Err: fault.Err}, Op: op.name}
@@ -180,20 +180,6 @@ func broken(op call, err error) *Error {
 	}
 
 	return e
-}
-
-// word returns s if it looks like a code or an id: up to 64 letters, digits and "-_.".
-// It returns "" for anything else, which may be free text.
-func word(s string) string {
-	allowed := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)
-	}
-
-	if len(s) > 64 || slices.ContainsFunc([]rune(s), func(r rune) bool { return !allowed(r) }) {
-		return ""
-	}
-
-	return s
 }
 
 // longestRetry bounds how long a request waits when the service asks for time.

@@ -11,8 +11,9 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// Known is what is kept of a provider's customers between two lists: the last good list,
-// and the customers that were in an earlier one. The zero value knows nobody.
+// Known is what is kept of a provider's customers between two lists: the customers of the
+// last good list, and those of earlier lists that are missing from it. The zero value has
+// no customers.
 type Known struct {
 	// Listed is when the last good list was asked for.
 	Listed time.Time `json:"listed"`
@@ -24,13 +25,13 @@ type Known struct {
 type KnownCustomer struct {
 	TenantID alert.TenantID `json:"tenant_id"`
 	Name     string         `json:"tenant_name"`
-	// Ends is when the relationship that decides ends; zero if that is not known.
+	// Ends is when Customer.Lasting ends; zero if that is not known.
 	Ends        time.Time `json:"relationship_end,omitzero"`
 	AutoExtends bool      `json:"auto_extend,omitempty"`
 	// Roles are the ids of the roles of all its relationships.
 	Roles []string `json:"roles,omitempty"`
-	// Vanished is when the customer was missing from a list for the first time since it
-	// was in one; zero while it is in.
+	// Vanished is when the customer was first missing from a list; zero while it is in
+	// the last one.
 	Vanished time.Time `json:"vanished,omitzero"`
 }
 
@@ -51,8 +52,8 @@ func (c *KnownCustomer) GoneFault() *advice.Fault {
 
 // Change names what differs between two lists.
 type Change struct {
-	// New, Back and Vanished are names: customers that were never in a list, that are in
-	// again, and that are missing now.
+	// New, Back and Vanished have names of customers: those that were in no list before,
+	// those that were missing and are back, and those that are missing now.
 	New, Back, Vanished []string
 }
 
@@ -60,7 +61,7 @@ type Change struct {
 func (c *Change) Any() bool { return len(c.New)+len(c.Back)+len(c.Vanished) > 0 }
 
 // Update returns what is known after a new list, and what changed. A customer that is
-// missing from it is kept as vanished if keep says so.
+// missing from the list is kept, as vanished, if keep returns true for it.
 func (k *Known) Update(list []Customer, now time.Time, keep func(*KnownCustomer) bool) (Known, Change) {
 	next := Known{Listed: now}
 	before := map[alert.TenantID]KnownCustomer{}
@@ -115,13 +116,13 @@ func (k *Known) Update(list []Customer, now time.Time, keep func(*KnownCustomer)
 	return next, change
 }
 
-// DocumentName returns the name under which a store keeps what is known of the customers
-// of a home tenant, as one application sees them.
+// DocumentName returns the name under which a store keeps the Known of a home tenant's
+// customers, as one application sees them.
 func DocumentName(loginHost string, home alert.TenantID, client alert.ClientID) string {
 	return "customers/" + strings.Join([]string{loginHost, string(home), string(client)}, "/")
 }
 
-// Encode returns the text that a store keeps.
+// Encode returns the text that a store keeps. DecodeKnown reads it.
 func (k *Known) Encode() ([]byte, error) { return json.Marshal(k) }
 
 // DecodeKnown reads a text that Encode made.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fluent-bit-defender/internal/netfault"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// errListTime ends a list that takes too long.
+// errListTime is the cause with which the context of a list ends that takes too long.
 var errListTime = errors.New("the list did not end in time")
 
 // page is one page of a list of Microsoft Graph.
@@ -18,8 +19,8 @@ type page struct {
 	next string // the address of the next page, empty for none
 }
 
-// parsePage reads a page. A page without a list of rows is an error: it would look like
-// an empty one.
+// parsePage reads a page. A page without a list of rows is an error, so that it is not
+// taken for an empty one.
 func parsePage(body []byte) (page, error) {
 	var raw struct {
 		Value *[]json.RawMessage `json:"value"`
@@ -78,7 +79,7 @@ func (c *Client) list(
 			}
 		}
 
-		address, err = c.follow(op, p.next)
+		address, err = c.nextAddress(op, p.next)
 		if err != nil {
 			return err
 		}
@@ -87,14 +88,15 @@ func (c *Client) list(
 	return nil
 }
 
-// encoded writes a query as OData services expect it: with %20 for a blank and a plain $.
+// encoded encodes a query as OData services expect it: with %20 for a blank and a plain
+// $.
 func encoded(query url.Values) string {
 	return strings.NewReplacer("+", "%20", "%24", "$", "%2C", ",").Replace(query.Encode())
 }
 
-// follow returns the address of the next page, empty for none. It must lead to the same
-// host, since the access token goes with it.
-func (c *Client) follow(op call, next string) (string, error) {
+// nextAddress returns the address of the next page, empty if there is none. It must be at
+// the same host, since the access token is sent with it.
+func (c *Client) nextAddress(op call, next string) (string, error) {
 	if next == "" {
 		return "", nil
 	}
@@ -105,25 +107,10 @@ func (c *Client) follow(op call, next string) (string, error) {
 	}
 
 	u, err := base.Parse(next)
-	if err != nil || !strings.EqualFold(u.Scheme, base.Scheme) || !strings.EqualFold(authority(u), authority(base)) ||
-		u.User != nil {
+	if err != nil || u.User != nil || !netfault.SameServer(u, base) {
 		return "", badAnswer(op, "continues its list at another host, which is not followed: a token is sent to the "+
 			"configured host only")
 	}
 
 	return u.String(), nil
-}
-
-// authority returns host and port of an address, the scheme's own port too.
-func authority(u *url.URL) string {
-	port := u.Port()
-	if port == "" && strings.EqualFold(u.Scheme, "https") {
-		port = "443"
-	}
-
-	if port == "" {
-		port = "80"
-	}
-
-	return u.Hostname() + ":" + port
 }

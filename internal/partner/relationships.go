@@ -30,9 +30,9 @@ const mostName = 200
 const customersHelp = "give the application the delegated permission DelegatedAdminRelationship.Read.All, and " +
 	"sign in as a user who may see the relationships (a member of AdminAgents)"
 
-// Customers returns every customer that a relationship in force leads to, ordered by
-// name. A relationship counts while it is active or expiring. Microsoft-led ones, whose
-// names begin with MLT_, allow only to read in the Partner Center and do not count.
+// Customers returns every customer with a relationship in force, ordered by name. A
+// relationship is in force while it is active or expiring. Microsoft-led ones, whose
+// names begin with MLT_, only allow to read in the Partner Center, and do not count.
 func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, listTime, errListTime)
 	defer cancel()
@@ -89,7 +89,7 @@ type relationshipRow struct {
 	} `json:"accessDetails"`
 }
 
-// errNoStatus says that a row cannot be judged.
+// errNoStatus is returned for a row that does not say whether it is in force.
 var errNoStatus = errors.New("a relationship without a status")
 
 // addRelationship adds the relationship of a row to its customer, if it counts.
@@ -156,9 +156,9 @@ func lasts(duration string) bool {
 // cleanName makes a name of the service fit for one line.
 func cleanName(s string) string { return plain.Line(strings.TrimSpace(s), mostName) }
 
-// addNames names the customers that the relationships do not name: from the list of
-// customers, and one by one where that does not help either. A customer without a name
-// has its tenant id; that the names cannot be read is no reason to read no alerts.
+// addNames sets the names of customers whose relationships have none: by the list of
+// customers, or one by one if that has none either. If no name can be read, it is the
+// tenant id, since alerts can be read without a name.
 func (c *Client) addNames(ctx context.Context, found map[alert.TenantID]*Customer) {
 	var nameless []*Customer
 
@@ -195,7 +195,7 @@ func (c *Client) addNames(ctx context.Context, found map[alert.TenantID]*Custome
 	}
 }
 
-// mostNames bounds how many customers are named one by one.
+// mostNames bounds how many names are asked for one by one.
 const mostNames = 50
 
 // customerNames returns the names of all customers by the list of customers.
@@ -229,7 +229,7 @@ func addName(names map[alert.TenantID]string, raw json.RawMessage) error {
 	return nil
 }
 
-// Name returns the name of a tenant, whoever's customer it is.
+// Name returns the name of a tenant, which need not be a customer of the provider.
 func (c *Client) Name(ctx context.Context, id alert.TenantID) (string, error) {
 	if !alert.IsGUID(string(id)) {
 		return "", badAnswer(c.graphCall("asking for the name of a tenant"), "is asked for a name by a GUID only")

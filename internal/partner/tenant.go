@@ -13,16 +13,16 @@ import (
 	"fluent-bit-defender/internal/cloud"
 )
 
-// Tenant is what the sign-in service tells anybody of a tenant.
+// Tenant is what is publicly known of a tenant.
 type Tenant struct {
 	// ID is the tenant's GUID in lower case.
 	ID alert.TenantID
-	// Cloud is where the tenant is; empty for a cloud that is not known here.
+	// Cloud is the cloud that the tenant is in; empty if this program does not know it.
 	Cloud cloud.Cloud
 }
 
-// Tenant returns what is publicly known of a tenant, which is named by its id or by a
-// verified domain. It needs no sign-in.
+// Tenant asks the sign-in service for a tenant, which is named by its id or by a verified
+// domain. It needs no sign-in.
 func (c *Client) Tenant(ctx context.Context, name string) (Tenant, error) {
 	op := call{name: "asking for the tenant's cloud", host: hostOf(c.s.LoginURL), key: "login_url"}
 
@@ -78,8 +78,8 @@ func parseTenant(body []byte) (Tenant, error) {
 	return Tenant{ID: alert.TenantID(id), Cloud: cloudOf(doc.SubScope, doc.CloudInstance, doc.Graph)}, nil
 }
 
-// cloudOf returns the cloud that the description of a tenant means. The sub-scope of GCC
-// High is DODCON.
+// cloudOf returns the cloud of a tenant by the fields of its OpenID configuration. The
+// sub-scope of GCC High is DODCON.
 func cloudOf(subScope, instance, graph string) cloud.Cloud {
 	switch strings.ToUpper(subScope) {
 	case "GCC":

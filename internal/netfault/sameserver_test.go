@@ -1,11 +1,13 @@
-package defender
+package netfault_test
 
 import (
 	"net/url"
 	"testing"
+
+	"fluent-bit-defender/internal/netfault"
 )
 
-func TestTheSchemesOwnPortIsNoOtherHost(t *testing.T) {
+func TestTheSchemesOwnPortIsTheSameServer(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		same bool
@@ -20,7 +22,7 @@ func TestTheSchemesOwnPortIsNoOtherHost(t *testing.T) {
 		a, errA := url.Parse(c.a)
 
 		b, errB := url.Parse(c.b)
-		if errA != nil || errB != nil || sameHost(a, b) != c.same || sameHost(b, a) != c.same {
+		if errA != nil || errB != nil || netfault.SameServer(a, b) != c.same || netfault.SameServer(b, a) != c.same {
 			t.Errorf("%s and %s: not %v", c.a, c.b, c.same)
 		}
 	}
