@@ -112,7 +112,7 @@ func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 	for _, code := range tokens.KnownCodes() {
 		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = code })
 
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		r := w.with(ctx, "", w.acquire("siem")...)
 
 		cancel()

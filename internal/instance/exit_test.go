@@ -15,6 +15,7 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/store/sqlite"
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // rotating is a sign-in service that answers "rt-after-X" to X; before it answers it
@@ -46,7 +47,7 @@ func wait(t *testing.T, what string, done <-chan struct{}) {
 
 	select {
 	case <-done:
-	case <-time.After(time.Minute):
+	case <-time.After(setup.LongWait):
 		t.Error("hopeless wait for " + what)
 	}
 }

@@ -106,9 +106,9 @@ var pipeline = Thread{ID: 1, Name: "flb-pipeline"}
 func until(t *testing.T, p *Process, ok func() bool, handles ...Handle) {
 	t.Helper()
 
-	for end := time.Now().Add(30 * time.Second); !ok(); {
+	for end := time.Now().Add(setup.LongWait); !ok(); {
 		if time.Now().After(end) {
-			t.Fatal("not within 30 s")
+			t.Fatalf("not within %v", setup.LongWait)
 		}
 
 		for _, h := range handles {
@@ -175,10 +175,10 @@ func TestWithoutDirectAppendBatchesGoOutByReturnValue(t *testing.T) {
 		t.Fatal(h.log())
 	}
 
-	for end := time.Now().Add(30 * time.Second); h.count() < len(sim.Ledger(customers[0].ID, "siem").Exists) ||
+	for end := time.Now().Add(setup.LongWait); h.count() < len(sim.Ledger(customers[0].ID, "siem").Exists) ||
 		h.count() == 0; {
 		if time.Now().After(end) {
-			t.Fatal("not within 30 s")
+			t.Fatalf("not within %v", setup.LongWait)
 		}
 
 		if events := p.Collect(handle); len(events) > 0 {

@@ -196,7 +196,7 @@ func open(t *testing.T, address string, width, height int64, scheme string) *tab
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
 
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Minute)
 	defer cancel()
 
 	script := "new Promise(done => { const look = () => (" + expression + ") ? done(true) : setTimeout(look, 20); " +

@@ -77,7 +77,7 @@ func dial(t *testing.T, address string) net.Conn {
 
 	t.Cleanup(func() { c.Close() })
 
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 

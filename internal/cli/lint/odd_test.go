@@ -900,7 +900,7 @@ func TestFluentBitStartsWhatIsRecorded(t *testing.T) {
 func start(t *testing.T, bin, path string) (out string, started bool) {
 	t.Helper()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	cmd := exec.CommandContext(ctx, bin, "-v", "-c", path)

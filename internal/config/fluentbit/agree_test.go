@@ -448,7 +448,7 @@ func TestFluentBitStillDoesWhatIsRecorded(t *testing.T) {
 func dryRun(t *testing.T, bin, path string) (string, error) {
 	t.Helper()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	cmd := exec.CommandContext(ctx, bin, "--dry-run", "-c", path)
@@ -469,7 +469,7 @@ var printed = regexp.MustCompile(`^\[0\] (.*): \[\[`)
 func realTag(t *testing.T, bin, path string) string {
 	t.Helper()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	cmd := exec.CommandContext(ctx, bin, "-f", "0.2", "-c", path, "-o", "stdout", "-m", "*")

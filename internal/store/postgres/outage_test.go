@@ -21,7 +21,7 @@ import (
 )
 
 // limit is how long a test waits for what has to happen.
-const limit = time.Minute
+const limit = 3 * time.Minute
 
 // testNode returns what the tests join with. Its lease outlasts every test, unless the
 // clock of the database is moved.

@@ -11,8 +11,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// lifetime bounds a test's browser: a page that never does what is waited for ends it.
-const lifetime = 3 * time.Minute
+// lifetime bounds a test's browser: a page that never does what is waited for ends it. It
+// is long because the machine may be busy: chromedp alone would give up after 20 seconds
+// in which the browser has not started. It costs nothing unless the test fails.
+const lifetime = 10 * time.Minute
 
 // Start starts a browser without a screen, which ends with the test. Continuous
 // integration must have one; elsewhere the test is skipped without.
@@ -23,6 +25,7 @@ func Start(t *testing.T) context.Context {
 		chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program(t)),
 		chromedp.UserDataDir(t.TempDir()),
+		chromedp.WSURLReadTimeout(lifetime),
 		chromedp.DisableGPU,
 		chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true),

@@ -90,7 +90,7 @@ func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
 	for name, end := range map[string]func(*rig, []flbhost.Instance){
 		"SIGTERM": func(r *rig, s []flbhost.Instance) { r.stop(); r.mustStart(s...) },
 		"SIGHUP": func(r *rig, s []flbhost.Instance) {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 			defer cancel()
 
 			if err := r.host.Reload(ctx, s); err != nil {

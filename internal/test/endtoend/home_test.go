@@ -301,7 +301,7 @@ func TestWhatCustomersRefuseIsNamedAndStopsNoOther(t *testing.T) {
 func (h *homeRig) acquire() {
 	h.t.Helper()
 
-	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(h.t.Context(), setup.LongWait)
 	defer cancel()
 
 	cmd := exec.CommandContext(ctx, setup.CLI(h.t), "tokens", "acquire", "--device-code",

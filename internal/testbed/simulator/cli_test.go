@@ -44,7 +44,7 @@ func TestServeForCLI(t *testing.T) {
 	}
 
 	first := s.TenantIDs()[0]
-	for deadline := time.Now().Add(time.Minute); len(s.Ledger(first, simulator.Graph).Exists) < 20; {
+	for deadline := time.Now().Add(3 * time.Minute); len(s.Ledger(first, simulator.Graph).Exists) < 20; {
 		if time.Now().After(deadline) {
 			t.Fatal("no new alert came")
 		}
@@ -52,7 +52,7 @@ func TestServeForCLI(t *testing.T) {
 
 	cancel()
 
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		res, err := http.Get(s.LoginURL())
 		if err != nil {
 			break
