@@ -89,6 +89,8 @@ type Input struct {
 	commit     sync.Mutex // one commit, or one rewind, at a time
 	storeFault faultLog   // guarded by commit
 	storeFails atomic.Pointer[storeFailure]
+	// storeFaults has a lock of its own.
+	storeFaults storeFaults
 
 	notice     atomic.Pointer[health.Trouble] // see SetNotice
 	firstPolls firstPolls

@@ -87,8 +87,10 @@ func (p *poller) pollEnded(ctx context.Context) {
 
 	slow := p.status.wasSlow()
 	if p.verdict.kind != fine || slow {
-		p.log.Info("works again")
+		p.logWorks()
 	}
+
+	p.storeFaultOver()
 
 	state := health.OK
 	if v.cause != "" {
@@ -132,13 +134,12 @@ func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
 
 	p.verdict = v
 
-	now := p.now()
-	if p.failure.due(now) {
-		p.log.Log(ctx, levelOf(v), describe(v))
-	} else {
-		p.log.Debug("still failing: " + v.trouble.Message)
+	if !v.ofStore() {
+		p.storeFaultOver()
 	}
 
+	now := p.now()
+	p.logFailed(ctx, v, now)
 	p.cfg.Counters.Failed(v.trouble.Reason)
 	p.status.fail(v.trouble, now, func(s *store.Status) {
 		s.Polls++

@@ -71,6 +71,7 @@ func (p *poller) goOn() {
 	}
 
 	if p.ctx.Err() != nil {
+		p.in.storeFaults.over(p.Unit)
 		p.ended.Store(true)
 		p.in.wakeCommitter()
 		p.in.wg.Done()

@@ -117,7 +117,7 @@ func (c *Chains) useAnchor(ctx context.Context) (unlock func(), err error) {
 	defer cancel()
 
 	if err := c.s.sealing.lock(limited); err != nil {
-		return nil, fmt.Errorf("%s: %w: the refresh tokens are in use: %w", c.s.where, store.ErrBusy, err)
+		return nil, errors.Join(ctx.Err(), c.s.explain(err))
 	}
 
 	return c.s.sealing.unlock, nil
