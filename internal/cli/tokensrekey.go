@@ -23,7 +23,7 @@ func (c *cli) rekeyCommand() *cobra.Command {
 		Args:  noArguments,
 		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they " +
 			"get. Tokens that are not encrypted yet need --key-file alone; until then an input with key_file does " +
-			"not use them. A tokens.db that something else has changed is taken as good. The inputs must be " +
+			"not use them. A tokens.db that something else has changed is accepted. The inputs must be " +
 			"stopped; afterwards their key_file must name the new key.\n\n" +
 			"A key: head -c 32 /dev/urandom | base64 > /etc/fluent-bit/defender.key",
 		Example: "  defenderctl tokens rekey --key-file old.key --new-key-file new.key",

@@ -11,7 +11,7 @@ import (
 	"fluent-bit-defender/internal/store/unitstate"
 )
 
-// unitRow is what the tables say of a unit.
+// unitRow is what the tables have of a unit.
 type unitRow struct {
 	id     int64
 	epoch  int64
@@ -28,9 +28,9 @@ func (u *unitRow) clone() *unitRow {
 	return &c
 }
 
-// find collects what is known of units, and reads what is not. An opening with inputs
-// gets only units that it holds; another one only those that nobody holds, and it makes
-// rows that are missing.
+// find fills w.units with what is known of units, and reads what is not. An opening
+// with inputs gets only the units that it holds. Another one gets only those that
+// nobody holds, and makes missing rows.
 func (w *writing) find(ctx context.Context, keys []alert.UnitKey) (err error) {
 	w.units = make(map[alert.UnitKey]*unitRow)
 	names := make(map[int64]alert.UnitKey) // to be read
@@ -71,7 +71,7 @@ func (w *writing) find(ctx context.Context, keys []alert.UnitKey) (err error) {
 	return err
 }
 
-// makeRows makes the rows of units that are not known yet, and returns the ids of all.
+// makeRows makes the missing rows of units, and returns the ids of all.
 func makeRows(ctx context.Context, q querier, keys []alert.UnitKey) (map[int64]alert.UnitKey, error) {
 	u := wantedUnits(keys)
 
@@ -101,12 +101,12 @@ func makeRows(ctx context.Context, q querier, keys []alert.UnitKey) (map[int64]a
 	return made, err
 }
 
-// mayWrite is the condition for a row that this opening may write to: $1 is the node, and
-// c has the epoch.
+// mayWrite is the condition for a row that this opening may write to: $1 is the node,
+// and c.epoch is the epoch.
 const mayWrite = `CASE WHEN $1::text = '' THEN u.owner IS NULL ELSE u.owner = $1::text AND u.epoch = c.epoch END`
 
-// readRows reads the rows with these ids that may be written to. The state comes before
-// the parts of the seen-set: when somebody writes in between, the stamp shows it.
+// readRows reads the rows with these ids that may be written to. It reads the state
+// before the parts of the seen-set: if somebody writes in between, the stamp shows it.
 func (w *writing) readRows(ctx context.Context, names map[int64]alert.UnitKey, held map[int64]int64) error {
 	var ids, epochs []int64
 	for id := range names {
@@ -190,8 +190,8 @@ func readParts(rows pgx.Rows, byID map[int64]*unitRow) error {
 	return err
 }
 
-// decoded returns the state in a unit's row. One that is damaged is reported, and counts
-// as none: the other units are good, and the next commit writes a good one.
+// decoded returns the state in a unit's row. It logs a damaged state and returns an
+// empty one: the other units are good, and the next commit writes a good state.
 func (s *Store) decoded(key alert.UnitKey, data []byte) unitstate.State {
 	if data == nil {
 		return unitstate.State{}

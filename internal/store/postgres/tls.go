@@ -19,16 +19,15 @@ type protection int
 const (
 	// unencrypted allows a connection that everybody on the way can read.
 	unencrypted protection = iota
-	// unverified encrypts, and takes any server for the right one.
+	// unverified encrypts, but accepts any server.
 	unverified
-	// authority accepts every certificate of the authorities that are trusted
-	// (sslmode=verify-ca).
+	// authority accepts every certificate of a trusted authority (sslmode=verify-ca).
 	authority
 	// verified accepts only a certificate for the host name (sslmode=verify-full).
 	verified
 )
 
-// String is what `defenderctl check --json` prints.
+// String returns the text that `defenderctl check --json` prints.
 func (p protection) String() string {
 	return [...]string{"off", "unverified", "authority", "verified"}[p]
 }
@@ -51,7 +50,7 @@ func protectionOf(c *tls.Config) protection {
 type endpoint struct {
 	host  string
 	port  uint16
-	least protection // of all ways to connect to it that are tried
+	least protection // the weakest of all ways to connect that are tried
 }
 
 // endpoints returns the servers that are tried, in their order.
@@ -75,7 +74,7 @@ func endpoints(c *pgx.ConnConfig) (list []endpoint) {
 	return list
 }
 
-// name names a server for people.
+// name returns the name of a server for people.
 func (e endpoint) name() string {
 	if strings.HasPrefix(e.host, "/") {
 		return e.host
@@ -91,8 +90,8 @@ func isLocal(host string) bool {
 	return strings.HasPrefix(host, "/") || strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// tlsWarning says what anybody on the way to a server could do, by the settings of the
-// connection; empty where the server is verified, or on this machine.
+// tlsWarning says what others on the way to a server could do with the settings of the
+// connection. It returns "" if the servers are verified, or on this machine.
 func tlsWarning(c *pgx.ConnConfig) string {
 	const remedy = "add sslmode=verify-full to the connection string of the store, and sslrootcert with the file of " +
 		"the authority that signed the server's certificate"
@@ -121,8 +120,8 @@ func tlsWarning(c *pgx.ConnConfig) string {
 	}
 }
 
-// tlsRemedy says what to do about a connection that failed because of TLS; empty if
-// that was not the reason.
+// tlsRemedy says what to do about a connection that failed because of TLS. It returns
+// "" if that was not the reason.
 func tlsRemedy(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "its certificate was signed by an authority that this machine does not trust: set sslrootcert to the " +
@@ -136,8 +135,8 @@ func tlsRemedy(err error) string {
 
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		if invalid.Reason == x509.Expired {
-			return "its certificate has expired, or is not valid yet: renew it on the server, and see whether the " +
-				"clock of this machine is right"
+			return "its certificate has expired, or is not valid yet: renew it on the server, and check the clock " +
+				"of this machine"
 		}
 
 		return "its certificate is not valid: have a new one made for the server"
@@ -149,10 +148,10 @@ func tlsRemedy(err error) string {
 	case strings.Contains(text, "server refused TLS connection"):
 		return "it has no TLS, which sslmode asks for: set ssl = on in postgresql.conf"
 	case strings.Contains(text, "remote error: tls: "):
-		return "it does not accept this end of TLS: see the certificate in sslcert, and the authorities in " +
+		return "it does not accept the TLS of this client: check the certificate in sslcert, and the authorities in " +
 			"ssl_ca_file of the server"
 	case strings.Contains(text, "tls: "), strings.Contains(text, "x509: "):
-		return "TLS with it is not possible: see sslmode, sslrootcert and the certificate of the server"
+		return "TLS with it is not possible: check sslmode, sslrootcert and the certificate of the server"
 	default:
 		return ""
 	}

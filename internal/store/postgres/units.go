@@ -17,19 +17,18 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Two remembered checkpoints of a unit are that far apart: an undo goes back that much
-// further at most. With a long window they are a part of it apart, since all of them are
-// written with each commit.
+// How far apart two remembered checkpoints of a unit are: an undo goes back by at most
+// this much too far. The distance grows with the window (one of historyParts of it,
+// between minStep and maxStep), since all of them are written with each commit.
 const (
-	leastStep    = 10 * time.Second
-	mostStep     = time.Minute
+	minStep      = 10 * time.Second
+	maxStep      = time.Minute
 	historyParts = 15
 )
 
-// How long after the last renewal of a node that died the units that it had given away
-// are given back by whoever holds them, who goes on with them until then: so many TTLs,
-// and some seconds. What was delivered before they were given away is kept for that long
-// in addition.
+// How long after the last renewal of a node that died the holders of units that it had
+// given away may go on with them before they release them: recallTTLs lease times and
+// recallTime. For that long, in addition, it is kept what was delivered before.
 const (
 	recallTTLs = 2
 	recallTime = 10 * time.Second
@@ -42,14 +41,14 @@ func keyArgs(key alert.UnitKey, more ...any) []any {
 	return append([]any{key.LoginHost, string(key.TenantID), string(key.API), key.StateID}, more...)
 }
 
-// policy says how much of its units this opening keeps for a takeover.
+// policy returns how much this opening keeps of its units for a takeover.
 func (s *Store) policy() unitstate.Policy {
 	self := s.held.self()
 	replay := self.TakeoverReplay
 
 	return unitstate.Policy{
 		Window: replay + self.TTL*recallTTLs + recallTime + unitstate.Span,
-		Step:   min(max(leastStep, replay/historyParts), mostStep),
+		Step:   min(max(minStep, replay/historyParts), maxStep),
 	}
 }
 
@@ -82,8 +81,8 @@ func (s *Store) Commit(ctx context.Context, commits []store.Commit) error {
 	})
 }
 
-// commit works a commit into the row of its unit. What an earlier call has written after
-// all, without its caller knowing, is left out.
+// commit adds a commit to the row of its unit. It leaves out what an earlier call has
+// written without its caller knowing.
 func (w *writing) commit(ctx context.Context, u *unitRow, c *store.Commit) error {
 	seen, deferred := w.s.doubts.left(c)
 	w.doing(c.Key, doubt{seen: slices.Clone(seen), deferred: deferred, isCommit: true})
@@ -114,8 +113,7 @@ func (w *writing) commit(ctx context.Context, u *unitRow, c *store.Commit) error
 	return u.parts.Compact(table, u.state.DurablePrune(w.now, policy), w.now, policy)
 }
 
-// Load implements store.Units. A part of the seen-set that is damaged is left out, and
-// logged.
+// Load implements store.Units. It leaves out, and logs, a damaged part of the seen-set.
 func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	c store.Checkpoint, seen []store.Seen, ok bool, err error,
 ) {
@@ -126,7 +124,7 @@ func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	err = s.view(ctx, "load", func(ctx context.Context, q querier) error {
 		c, seen, ok = store.Checkpoint{}, nil, false
 
-		// One statement: what it reads belongs together.
+		// One statement, so that what it reads is from one moment.
 		rows, err := q.Query(ctx, `SELECT u.replay, u.state, s.data
 			FROM defender.units u LEFT JOIN defender.seen s ON s.unit = u.id
 			WHERE `+ofUnit+` ORDER BY s.seq`, keyArgs(key)...)
@@ -252,14 +250,14 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 
 		switch {
 		case err != nil && before == nil:
-			return nil // nothing is asked for
+			return nil // there is no request
 		case err != nil:
 			since = before.since
 		case before != nil:
 			since = min(since, before.since)
 		}
 
-		// An earlier time that is asked for meanwhile stays asked for.
+		// A request for an earlier time that came meanwhile stays.
 		w.queue(`DELETE FROM defender.rewinds WHERE `+ofUnit+` AND since >= $5::bigint
 			AND EXISTS (SELECT FROM defender.units u WHERE u.id = $6::bigint AND u.stamp = $7::bigint)`,
 			keyArgs(key, int64(since), u.id, w.stamp)...)
@@ -294,7 +292,8 @@ func (s *Store) ClearRewind(ctx context.Context, key alert.UnitKey) error {
 	})
 }
 
-// Forget implements store.Units. It refuses while a live node holds the unit.
+// Forget implements store.Units. It returns store.ErrInUse while a live node holds the
+// unit.
 func (s *Store) Forget(ctx context.Context, key alert.UnitKey) (known bool, err error) {
 	err = s.update(ctx, "forget", func(ctx context.Context, t pgx.Tx) error {
 		known = false
@@ -333,7 +332,7 @@ func (s *Store) Forget(ctx context.Context, key alert.UnitKey) (known bool, err 
 	return known && err == nil, err
 }
 
-// clean makes a text of unknown origin fit for the database, which takes no other.
+// clean returns a text of unknown origin in the form that the database accepts.
 func clean(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -16,18 +16,18 @@ import (
 	"fluent-bit-defender/internal/store/unitstate"
 )
 
-// writing is one attempt to write to units. What the tables say of units that are held is
-// known, so nothing is read, and all statements go to the database in one message, which
-// is one transaction. The first one writes the states of those units that are still as
-// this process knows them, under its epoch, and leaves its stamp there; the others write
-// only where that stamp is.
+// writing is one attempt to write to units. What the tables have of held units is
+// known, so that nothing is read, and all statements go to the database in one message,
+// which is one transaction. The first statement writes the states of those units that
+// are still as this process knows them, under its epoch, and leaves its stamp in their
+// rows. The others write only where that stamp is.
 type writing struct {
 	s *Store
 	q querier
-	// now is when it writes, by the clock of the database. An opening without inputs
-	// writes what no takeover undoes: its moment is the first of all.
+	// now is when it writes, by the clock of the database. It is zero for an opening
+	// without inputs: no takeover undoes what that writes.
 	now unitstate.Moment
-	// stamp names the attempt.
+	// stamp identifies the attempt.
 	stamp  int64
 	units  map[alert.UnitKey]*unitRow
 	tables []*partTable
@@ -35,13 +35,13 @@ type writing struct {
 	doubts map[alert.UnitKey]doubt
 }
 
-// doing notes what is written to a unit, in case that nobody answers.
+// doing records what is written to a unit, for the case that no answer comes.
 func (w *writing) doing(key alert.UnitKey, d doubt) { w.doubts[key] = d }
 
-// queue adds a statement to the message. One that writes depends on the stamp.
+// queue adds a statement to the message. A statement that writes depends on the stamp.
 func (w *writing) queue(sql string, args ...any) *pgx.QueuedQuery { return w.batch.Queue(sql, args...) }
 
-// plan decides what is written to the units of an attempt.
+// plan adds to w what is to be written to its units.
 type plan func(ctx context.Context, w *writing) error
 
 // write writes to units what the plan says. It returns a FencedError for those that this
@@ -138,8 +138,9 @@ func (s *Store) attempt(ctx context.Context, keys []alert.UnitKey, p plan, made 
 	return fenced, w.written(made), nil
 }
 
-// clockAhead is how much later than the clock of the database says a write may claim to
-// be, and unitstate.Span how much earlier: then the clock is asked anew.
+// clockAhead is how far the moment of a write may be ahead of the clock of the
+// database, and unitstate.Span how far behind. Beyond that nothing is written, and the
+// clock is asked again.
 const clockAhead = 10 * time.Second
 
 // run sends the message. Afterwards the stamp of a row in w.units is that of this attempt
@@ -256,8 +257,8 @@ func (w *writing) written(made map[alert.UnitKey]doubt) (stale []alert.UnitKey) 
 	return stale
 }
 
-// failed forgets what is known of the units. When nobody answered, what was to be written
-// is remembered: it may have been.
+// failed forgets what is known of the units. If no answer came, it records what was to
+// be written, since it may have been.
 func (w *writing) failed(err error) {
 	for key, u := range w.units {
 		held := w.s.held.unit(key)

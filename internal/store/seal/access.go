@@ -10,8 +10,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// access is the text that an access token is encrypted in. Times are in nanoseconds
-// since 1970; 0 is not a time.
+// access is the text as which an access token is encrypted. Times are in nanoseconds
+// since 1970; 0 is the zero time.
 type access struct {
 	Token    string `json:"token"`
 	Obtained int64  `json:"obtained"`
@@ -20,11 +20,11 @@ type access struct {
 	Scope    string `json:"scope,omitempty"`
 }
 
-// errNoKey says that access tokens are kept with a key only.
+// errNoKey says that access tokens are stored with a key only.
 var errNoKey = errors.New("an access token is not kept without a key")
 
-// EncryptAccess returns an access token as a store keeps it, bound to what it is for.
-// There must be a Key: without one access tokens are not kept at all.
+// EncryptAccess returns an access token as a store keeps it, bound to its tenant and
+// API. The Key must not be nil: without one access tokens are not stored.
 func (k *Key) EncryptAccess(at tokens.AccessKey, a tokens.Access) ([]byte, error) {
 	if k == nil {
 		return nil, errNoKey
@@ -44,8 +44,8 @@ func (k *Key) EncryptAccess(at tokens.AccessKey, a tokens.Access) ([]byte, error
 	return k.Encrypt(accessPlace(at), secret.New(string(text)))
 }
 
-// DecryptAccess returns an access token that EncryptAccess returned for the same key. An
-// older token of the same place is accepted too: its end is in it.
+// DecryptAccess decrypts what EncryptAccess returned for the same AccessKey. An older
+// token of the same AccessKey is accepted too: it says when it ends.
 func (k *Key) DecryptAccess(at tokens.AccessKey, b []byte) (tokens.Access, error) {
 	if k == nil {
 		return tokens.Access{}, errNoKey
@@ -70,7 +70,7 @@ func (k *Key) DecryptAccess(at tokens.AccessKey, b []byte) (tokens.Access, error
 	}, nil
 }
 
-// accessPlace returns where the access token of a key stands.
+// accessPlace returns the Place of an access token.
 func accessPlace(at tokens.AccessKey) Place {
 	return Place{
 		Key:   at.Chain,
@@ -78,9 +78,9 @@ func accessPlace(at tokens.AccessKey) Place {
 	}
 }
 
-// KeptAccess returns the access token of a key, of which read returns what the store has,
-// or nil. Without a Key nothing was kept. What cannot be decrypted counts as not there:
-// it was kept with another key.
+// KeptAccess returns a stored access token. read returns what the store has of it, or
+// nil. Without a Key there is none. A token that cannot be decrypted counts as not
+// there: it was stored with another key.
 func (k *Key) KeptAccess(at tokens.AccessKey, read func() ([]byte, error)) (a tokens.Access, ok bool, err error) {
 	if k == nil {
 		return tokens.Access{}, false, nil

@@ -18,22 +18,22 @@ import (
 //	keyID[8] generation[8] sum[32] code[32]
 //
 // where sum adds up, modulo 2^256, the authentication codes of all rows. So a change of
-// one row costs the code of that row, not of all (an incremental multiset hash; Clarke et
-// al., Asiacrypt 2003). code authenticates the rest. A row that was put there, taken
-// away, altered, or put back from an older state of the table does not fit the seal, and
-// nothing is read then.
+// one row costs the code of that row, not of all (an incremental multiset hash; Clarke
+// et al., Asiacrypt 2003). code authenticates the rest. If a row was added, removed,
+// altered, or put back from an older state of the table by somebody without the key,
+// the table does not fit the seal, and nothing is read from it.
 //
-// A process verifies the whole table once and remembers the codes. When the seal is
-// another than the one it knows, another process has written: only the rows with
-// another version are read again then. A row is compared with its code each time it is
-// used (Find).
+// A process verifies the whole table once and remembers the codes. If the seal is
+// another one than it knows, another process has written, and only the rows with
+// another version are read again. A row is compared with its code each time it is used
+// (Find).
 const sealLen = keyIDLen + 8 + sha256.Size + sha256.Size
 
 // Table is a store's table of chains, in one transaction.
 type Table interface {
-	// Seal returns what PutSeal kept last; nil if there is none.
+	// Seal returns what PutSeal stored last; nil if there is none.
 	Seal() ([]byte, error)
-	// PutSeal keeps a seal, or removes it if it is nil.
+	// PutSeal stores a seal, or removes it if it is nil.
 	PutSeal([]byte) error
 	// Generation returns how many changes were made to the table.
 	Generation() (uint64, error)
@@ -48,20 +48,19 @@ type Table interface {
 // Anchor is what a process knows of the seal of one table. The store's lock on the table
 // guards it.
 type Anchor struct {
-	// Where names the table, for people; Remedy says how to get good tokens back.
+	// 	// Where names the table, for people. Remedy says how to get good tokens back.
 	Where, Remedy string
-
-	// seal is the one that was verified; nil: none was yet, or there is none.
+	// seal is the seal that was verified; nil: none was verified yet, or there is none.
 	seal []byte
-	// rows stand under it; sum is the sum of their codes.
+	// rows are the rows that it covers, and sum is the sum of their codes.
 	rows map[tokens.ChainKey]sealedRow
 	sum  rowCode
-	// floor is the newest generation that was ever seen: an older seal is from an older
-	// table.
+	// floor is the newest generation that was ever seen. A seal with an older one is
+	// from an older table.
 	floor uint64
 }
 
-// rowCode is the authentication code of a row, or a sum of such.
+// rowCode is the authentication code of a row, or a sum of such codes.
 type rowCode [sha256.Size]byte
 
 // sealedRow is what is known of a row under the seal.
@@ -70,7 +69,7 @@ type sealedRow struct {
 	code    rowCode
 }
 
-// plus and minus are modulo 2^256.
+// plus returns the sum modulo 2^256, minus the difference.
 func (c rowCode) plus(d rowCode) rowCode {
 	carry := 0
 	for i := len(c) - 1; i >= 0; i-- {
@@ -138,7 +137,7 @@ func (k *Key) readSeal(b []byte) (generation uint64, sum rowCode, ok bool) {
 // tampered is store.ErrTampered with what was found and the remedy.
 func (a *Anchor) tampered(found string) error {
 	return fmt.Errorf("%s: %w: %s. %s; or, if you know why, "+
-		"stop Fluent Bit and run `defenderctl tokens rekey --key-file FILE`, which takes what is there as good",
+		"stop Fluent Bit and run `defenderctl tokens rekey --key-file FILE`, which accepts what is there",
 		a.Where, store.ErrTampered, found, a.Remedy)
 }
 
@@ -164,8 +163,8 @@ func (a *Anchor) Check(t Table, k *Key) error {
 	return a.verify(t, k, stored)
 }
 
-// checkUnsealed judges a table without a seal for a key: it is new, or was written by an
-// older version, or without a key.
+// checkUnsealed is Check for a table without a seal. It is new, or was written by an
+// older version or without a key.
 func (a *Anchor) checkUnsealed(t Table, k *Key) error {
 	ours, plain := false, false
 
@@ -197,7 +196,7 @@ func (a *Anchor) checkUnsealed(t Table, k *Key) error {
 	return nil
 }
 
-// verify compares a seal that is not known yet with the table.
+// verify compares a seal that is not known yet with the table, and remembers both.
 func (a *Anchor) verify(t Table, k *Key, stored []byte) error {
 	generation, sum, ok := k.readSeal(stored)
 	if !ok {
@@ -230,8 +229,8 @@ func (a *Anchor) verify(t Table, k *Key, stored []byte) error {
 	return nil
 }
 
-// survey computes the codes of all rows, and their sum. Rows that are known already,
-// with the version that they have, are not read again.
+// survey computes the codes of all rows, and their sum. It does not read rows again
+// that are known in their present version.
 func (k *Key) survey(t Table, known map[tokens.ChainKey]sealedRow) (
 	rows map[tokens.ChainKey]sealedRow, sum rowCode, err error,
 ) {
@@ -279,8 +278,8 @@ func (k *Key) survey(t Table, known map[tokens.ChainKey]sealedRow) (
 	return rows, sum, nil
 }
 
-// Find reads the row of a chain, and refuses one that is not the one under the seal.
-// Check was called in the same transaction.
+// Find reads the row of a chain, and returns an error unless it is the one that the
+// seal covers. The caller has called Check in the same transaction.
 func (a *Anchor) Find(t Table, k *Key, key tokens.ChainKey) (r Row, ok bool, err error) {
 	r, ok, err = t.Find(key)
 	if err != nil {
@@ -294,8 +293,8 @@ func (a *Anchor) Find(t Table, k *Key, key tokens.ChainKey) (r Row, ok bool, err
 	return r, ok, nil
 }
 
-// Compare returns store.ErrTampered unless what was found of a chain is what stands under
-// the seal. Check was called in the same transaction.
+// Compare returns store.ErrTampered unless the row that was found of a chain is the one
+// that the seal covers. The caller has called Check in the same transaction.
 func (a *Anchor) Compare(k *Key, key tokens.ChainKey, r *Row, found bool) error {
 	if k == nil || a.seal == nil {
 		return nil
@@ -309,21 +308,22 @@ func (a *Anchor) Compare(k *Key, key tokens.ChainKey, r *Row, found bool) error 
 	return nil
 }
 
-// Change is what a change of the table makes of the Anchor. It counts once the
-// transaction is committed: Anchor.Commit.
+// Change is the state of the Anchor after a change of the table. The caller passes it
+// to Anchor.Commit when the transaction is committed.
 type Change struct {
 	// Seal is the new one; nil without a key.
 	Seal []byte
 
 	sum        rowCode
 	generation uint64
-	// rows are those that were written, or with whole all rows.
+	// rows are the rows that were written; if whole is true, all rows.
 	rows  map[tokens.ChainKey]sealedRow
 	whole bool
 }
 
-// Reseal writes the seal after a change to rows, in the same transaction. anew computes
-// it from the whole table, whatever is known of it. Without a key there is no seal.
+// Reseal writes the seal after a change to rows, in the same transaction. If anew is
+// true, it computes the seal from the whole table and not from what is known. Without a
+// key there is no seal.
 func (a *Anchor) Reseal(t Table, k *Key, generation uint64, rows []Row, anew bool) (Change, error) {
 	next := Change{generation: generation, whole: anew || a.seal == nil || k == nil}
 
@@ -347,7 +347,7 @@ func (a *Anchor) Reseal(t Table, k *Key, generation uint64, rows []Row, anew boo
 	return next, t.PutSeal(next.Seal)
 }
 
-// with returns the sum after rows were written, and what is known of these.
+// with returns the sum after rows were written, and their codes.
 func (a *Anchor) with(k *Key, rows []Row) (sum rowCode, changed map[tokens.ChainKey]sealedRow) {
 	sum = a.sum
 	changed = make(map[tokens.ChainKey]sealedRow, len(rows))
@@ -371,7 +371,7 @@ func (a *Anchor) with(k *Key, rows []Row) (sum rowCode, changed map[tokens.Chain
 	return sum, changed
 }
 
-// Commit makes a committed change what is known.
+// Commit records a change whose transaction was committed.
 func (a *Anchor) Commit(c Change) {
 	a.seal = c.Seal
 	a.sum = c.sum
@@ -391,9 +391,9 @@ func (a *Anchor) Sealed() bool { return a.seal != nil }
 // Floor returns the newest generation that was ever seen. An older table is refused.
 func (a *Anchor) Floor() uint64 { return a.floor }
 
-// Raise makes a generation the oldest that is accepted.
+// Raise makes a generation the oldest one that is accepted.
 func (a *Anchor) Raise(generation uint64) { a.floor = generation }
 
-// Forget drops what is known: the table is another one. A copy may be some changes
-// behind, so its age proves nothing.
+// Forget forgets what is known, since the table is another one now. It may be a copy
+// that is some changes behind, so that its age proves nothing.
 func (a *Anchor) Forget() { *a = Anchor{Where: a.Where, Remedy: a.Remedy} }

@@ -10,7 +10,7 @@ import (
 )
 
 // Load returns the chain of a key, decrypted with k; ok is false if there is none. It
-// refuses a table and a row that do not fit the seal.
+// returns an error for a table or row that does not fit the seal.
 func (a *Anchor) Load(t Table, k *Key, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
 	if err := a.Check(t, k); err != nil {
 		return tokens.Chain{}, false, err
@@ -29,8 +29,9 @@ func (a *Anchor) Load(t Table, k *Key, key tokens.ChainKey) (chain tokens.Chain,
 	return chain, true, nil
 }
 
-// Info describes a row for people. barred is what Check returned: why none of the rows
-// may be used. Only an error that is not about the row's own tokens is returned.
+// Info returns what is shown to people of a row. barred is the error of Check, if no
+// row may be used. Why the tokens of this row may not be used is in the ChainInfo; the
+// error that Info returns is about anything else.
 func (a *Anchor) Info(k *Key, r *Row, barred error) (store.ChainInfo, error) {
 	info := store.ChainInfo{Key: r.Key}
 
@@ -55,8 +56,8 @@ func (a *Anchor) Info(k *Key, r *Row, barred error) (store.ChainInfo, error) {
 	return info, nil
 }
 
-// CheckVersion returns tokens.ErrOvertaken unless the row of a key is the one that chain
-// was read from. The zero Row is none.
+// CheckVersion returns tokens.ErrOvertaken unless r is the row that chain was read
+// from. The zero Row stands for none.
 func (r *Row) CheckVersion(key tokens.ChainKey, chain tokens.Chain) error {
 	stored := r.Version
 	if r.Removed {

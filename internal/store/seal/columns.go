@@ -11,7 +11,7 @@ import (
 const Columns = `login_host, tenant_id, client_id, version, removed, refresh, previous,
 	account, tenant_name, obtained, refreshed, dead, rejected, confirmed, home`
 
-// Values returns what to write into Columns.
+// Values returns the values to write into Columns.
 func (r *Row) Values() []any {
 	return []any{
 		r.Key.LoginHost,
@@ -32,7 +32,7 @@ func (r *Row) Values() []any {
 	}
 }
 
-// Fields returns where to read Columns into.
+// Fields returns pointers to scan Columns into.
 func (r *Row) Fields() []any {
 	return []any{
 		&r.Key.LoginHost,
@@ -53,7 +53,7 @@ func (r *Row) Fields() []any {
 	}
 }
 
-// Rows is the result of a query, of whichever driver. Whoever asked closes it.
+// Rows is the result of a query, of any driver. The caller closes it.
 type Rows interface {
 	Next() bool
 	Scan(into ...any) error

@@ -25,7 +25,7 @@ import (
 // XChaCha20 is in draft-irtf-cfrg-xchacha. Nonces are random: 192 bits do not collide.
 // The associated data names chain and field, so that a token cannot be moved to another
 // tenant inside the database; with form 2 it names the version of the row as well. The
-// Anchor sees to it that no older row takes the place of a newer one.
+// Anchor makes sure that no older row takes the place of a newer one.
 const (
 	formPlain   = 0
 	formSealed1 = 1
@@ -35,7 +35,7 @@ const (
 	headerLen = 1 + keyIDLen + chacha20poly1305.NonceSizeX
 )
 
-// Key encrypts and decrypts tokens. A nil Key keeps them plain and reads only plain
+// Key encrypts and decrypts tokens. A nil Key leaves tokens plain and reads only plain
 // ones.
 type Key struct {
 	aead cipher.AEAD
@@ -44,7 +44,7 @@ type Key struct {
 	mac [sha256.Size]byte
 }
 
-// NewKey returns the Key made of the 32 bytes in key_file, or nil for none.
+// NewKey returns the Key made of the 32 bytes in key_file, or nil for no bytes.
 func NewKey(key []byte) (*Key, error) {
 	if len(key) == 0 {
 		return nil, nil
@@ -63,12 +63,12 @@ func NewKey(key []byte) (*Key, error) {
 	return k, nil
 }
 
-// derive returns a value for one purpose, which tells nothing about the key.
+// derive returns a value for one purpose, which reveals nothing about the key.
 func derive(purpose string, key []byte) [sha256.Size]byte {
 	return sha256.Sum256(append([]byte(purpose), key...))
 }
 
-// Same reports whether both are the same key, or both are none.
+// Same reports whether both are the same key, or both are nil.
 func (k *Key) Same(other *Key) bool {
 	if k == nil || other == nil {
 		return k == other
@@ -77,7 +77,7 @@ func (k *Key) Same(other *Key) bool {
 	return k.id == other.id
 }
 
-// Place is where a token stands. An encrypted token is bound to it.
+// Place is where a token is stored. An encrypted token is bound to it.
 type Place struct {
 	Key     tokens.ChainKey
 	Field   string
@@ -93,7 +93,7 @@ func (p Place) associated(form byte) []byte {
 	return b
 }
 
-// Encrypt returns a token as it is kept at a place.
+// Encrypt returns a token in the form in which it is stored at a place.
 func (k *Key) Encrypt(at Place, t secret.Text) ([]byte, error) {
 	switch {
 	case t.IsZero():
@@ -114,10 +114,10 @@ func (k *Key) Encrypt(at Place, t secret.Text) ([]byte, error) {
 	return k.aead.Seal(out, nonce, []byte(t.Reveal()), at.associated(formSealed)), nil
 }
 
-// Decrypt returns the token that is kept at a place. A Key refuses a plain one
-// (store.ErrPlain): whoever can write the database could have put it there. With
-// plainToo it is accepted, so that it can be encrypted. A token of another key is
-// store.ErrKey.
+// Decrypt returns the token that is stored at a place. For a plain one it returns
+// store.ErrPlain, since whoever can write the database could have put it there; if
+// plainToo is true, it accepts it, so that it can be encrypted. For a token of another
+// key it returns store.ErrKey.
 func (k *Key) Decrypt(at Place, b []byte, plainToo bool) (secret.Text, error) {
 	switch {
 	case len(b) == 0:

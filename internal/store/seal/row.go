@@ -16,14 +16,14 @@ type Row struct {
 	// Refresh and Previous are tokens as Encrypt returns them.
 	Refresh, Previous         []byte
 	Account, TenantName, Dead string
-	// Obtained, Refreshed, Rejected and Confirmed are in nanoseconds since 1970; 0 is no
-	// time.
+	// Obtained, Refreshed, Rejected and Confirmed are in nanoseconds since 1970; 0 is
+	// the zero time.
 	Obtained, Refreshed, Rejected, Confirmed int64
 	// Home says that other tenants are reached with the chain.
 	Home bool
 }
 
-// Removal returns the row that takes the place of an old one when its chain is removed.
+// Removal returns the row that replaces an old one when its chain is removed.
 func Removal(old Row) Row {
 	return Row{Key: old.Key, Version: old.Version + 1, Removed: true}
 }
@@ -58,8 +58,8 @@ func NewRow(k *Key, key tokens.ChainKey, c tokens.Chain, version int64) (r Row, 
 	return r, err
 }
 
-// Chain decrypts a row; see Key.Decrypt for plainToo. With an error that says that the
-// tokens may not be used (tokens.ErrBarred), all else of the chain is there.
+// Chain decrypts a row; see Key.Decrypt for plainToo. If the error says that the tokens
+// may not be used (tokens.ErrBarred), the chain has everything but the tokens.
 func (r *Row) Chain(k *Key, plainToo bool) (tokens.Chain, error) {
 	c := tokens.Chain{
 		Account:    r.Account,
@@ -90,8 +90,8 @@ func (r *Row) Chain(k *Key, plainToo bool) (tokens.Chain, error) {
 	return c, err
 }
 
-// Renew encrypts a row anew with another key. Tokens that are not encrypted are taken
-// too.
+// Renew returns a row encrypted with another key. It accepts tokens that are not
+// encrypted.
 func (r *Row) Renew(from, to *Key) (Row, error) {
 	chain, err := r.Chain(from, true)
 	if err != nil {
@@ -111,8 +111,8 @@ func (r *Row) place(field string) Place {
 	return Place{Key: r.Key, Field: field, Version: r.Version}
 }
 
-// Bytes returns the whole row as one unambiguous text, for checksums. The text of a row
-// that an older version wrote, which knew neither Confirmed nor Home, stays the same.
+// Bytes returns the whole row as one unambiguous text, for checksums. For a row of an
+// older version, which knew neither Confirmed nor Home, it is the same text as then.
 func (r *Row) Bytes() []byte {
 	var b []byte
 

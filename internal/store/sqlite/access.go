@@ -9,12 +9,13 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Access tokens are encrypted and bound to what they are for, so no seal is needed: who
-// can write the file can put an older one of the same place back, which ends as it did
-// before. They are not written to the copy of the file: to lose them costs redemptions.
+// Access tokens are encrypted and bound to their tenant and API, so that they need no
+// seal: whoever can write the file can only put back an older one of the same kind,
+// which has ended. They are not written to the copy of the file: losing them costs
+// redemptions only.
 
-// KeepAccess implements tokens.ChainStore. Without a key nothing is kept. Tokens that
-// have ended go.
+// KeepAccess implements tokens.ChainStore. Without a key nothing is kept. It also
+// deletes tokens that have ended.
 func (c *Chains) KeepAccess(ctx context.Context, at tokens.AccessKey, a tokens.Access) error {
 	key := c.s.sh.key.Load()
 	if key == nil {

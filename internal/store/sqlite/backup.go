@@ -17,12 +17,13 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Files are the files that a backup consists of. The tokens come last: they age fastest.
+// Files are the files of a backup. The tokens come last, since they become outdated
+// first.
 var Files = []string{unitsFile, tokensFile}
 
 // Snapshot writes a copy of each of Files, as of one moment, into a directory that
-// exists. Whoever uses the store goes on meanwhile. Files that the store does not have
-// yet are left out. It returns the names of those that it wrote.
+// exists. The store may be in use meanwhile. Files that it does not have yet are left
+// out. Snapshot returns the names of the files that it wrote.
 func (s *Store) Snapshot(ctx context.Context, dir string) (written []string, err error) {
 	if s.closed.Load() {
 		return nil, store.ErrClosed
@@ -67,10 +68,10 @@ func snapshot(f *file, to string) error {
 	return errors.Join(written.Sync(), written.Close())
 }
 
-// Restore puts copies that Snapshot wrote, by their names, into a data_dir without a
-// store, which is made if it is missing, and opens it once, so that every file is
-// checked. On an error nothing of it stays. No inputs may run on the directory
-// (store.ErrInUse).
+// Restore writes copies that Snapshot made, by their names, into a data_dir without a
+// store, and opens it once, so that every file is checked. It makes a missing
+// directory. On an error nothing of the copies stays. No inputs may run on the
+// directory (store.ErrInUse).
 func Restore(o Options, copies map[string]io.Reader) (warnings []string, err error) {
 	o.defaults()
 
@@ -120,7 +121,7 @@ func Restore(o Options, copies map[string]io.Reader) (warnings []string, err err
 	}
 
 	damaged, err := filepath.Glob(filepath.Join(d.path, "*.damaged-*"))
-	if err == nil && len(damaged) > 0 { // opening put an empty file into its place
+	if err == nil && len(damaged) > 0 { // the store replaced it with an empty file when it was opened
 		err = fmt.Errorf("the backup is %w: its files are not whole databases", store.ErrDamaged)
 	}
 
@@ -166,12 +167,12 @@ func (d directory) copyIn(from io.Reader, name string) error {
 	return explain(d.join(name), errors.Join(err, target.Sync(), target.Close()))
 }
 
-// removeStore removes what a restore that failed has put into an empty directory.
+// removeStore removes the files that a failed Restore wrote.
 func (d directory) removeStore() {
 	entries, _ := os.ReadDir(d.path)
 	for _, e := range entries {
 		if e.Name() != inputsFile && e.Name() != lockFile {
-			_ = os.Remove(d.join(e.Name())) // what stays is named by the next attempt
+			_ = os.Remove(d.join(e.Name())) // the next attempt names a file that could not be removed
 		}
 	}
 }
@@ -180,7 +181,7 @@ func (d directory) removeStore() {
 func InputsRun(dir string) (who string, running bool) {
 	f, err := os.OpenFile(filepath.Join(dir, inputsFile), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return "", false // nobody ever ran inputs here, or it is not ours to ask
+		return "", false // inputs never ran here, or we may not read the file
 	}
 	defer f.Close()
 
@@ -205,7 +206,7 @@ func Formats(dir string) map[string]int64 {
 	return formats
 }
 
-// formatOf reads the format out of a file's header, where SQLite has user_version:
+// formatOf reads the format from a file's header, where SQLite keeps user_version:
 // https://www.sqlite.org/fileformat2.html#user_version_number
 func formatOf(path string) (version int64, ok bool) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)

@@ -8,7 +8,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// policy is how much of a unit is kept for a crash of the machine.
+// policy is how much of a unit is kept so that a crash of the machine can be undone.
 var policy = unitstate.Policy{Window: store.CrashWindow, Step: historyStep}
 
 // seenTable is the seen-set of one unit in one transaction. A part of it is a blob.
@@ -27,7 +27,7 @@ func (s seenTable) Data(p unitstate.Part) (data []byte, err error) {
 	return data, err
 }
 
-// Entries implements unitstate.Table. A damaged blob is logged, and left out.
+// Entries implements unitstate.Table. It logs a damaged blob and leaves it out.
 func (s seenTable) Entries(parts []unitstate.Part, from tick.Tick) ([]store.Seen, error) {
 	return readSeen(s.t, s.unit, parts, from)
 }
@@ -49,9 +49,9 @@ func (s seenTable) Delete(p unitstate.Part) error {
 	return s.t.exec(`DELETE FROM seen WHERE id = ?`, s.id(p))
 }
 
-// verifyUnits reports whether every table is there and can be read. Checkpoints and seen
-// entries have checksums of their own, looked at when they are used: one bad row costs
-// its unit some repeats, not all units their state.
+// verifyUnits reports whether every table is there and can be read. Checkpoints and
+// seen entries have checksums of their own, which are checked when they are used:
+// because of one bad row its unit has some repeats, and not all units lose their state.
 func verifyUnits(q querier) error {
 	var n int64
 	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds)
@@ -60,8 +60,8 @@ func verifyUnits(q querier) error {
 		+ (SELECT count(crc) FROM documents)`).Scan(&n); err != nil {
 		return err
 	}
-	// A flipped bit in the key of a mark must not look like a first start, which undoes
-	// nothing.
+	// A flipped bit in the key of a mark must not look like a first start, after which
+	// nothing is undone.
 	if err := q.QueryRow(`SELECT count(*) FROM meta WHERE k NOT IN ('format', 'version', 'marks')`).
 		Scan(&n); err != nil ||
 		n == 0 {

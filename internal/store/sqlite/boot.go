@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// marks are what is known of the machine on which inputs ran last. They are one row of
-// meta with a checksum: a wrong one could hide a crash.
+// marks are what is known of the last run of inputs and of its machine. They are one
+// row of meta, with a checksum: wrong marks could hide a crash.
 type marks struct {
-	bootID string           // what the kernel called that run of the machine; empty if unknown
-	last   unitstate.Moment // the last sign of life; its boot counts starts of the machine
-	clean  bool             // inputs ended in an orderly way
+	bootID string           // the kernel's id of that run of the machine; empty if unknown
+	last   unitstate.Moment // the last sign of life; its Boot counts starts of the machine
+	clean  bool             // inputs ended properly
 }
 
 func (m marks) encode() []byte {
@@ -54,11 +54,11 @@ func (m marks) write(t tx) error {
 	return err
 }
 
-// markBoot notes on which run of the machine inputs are running now, and that they did
-// not end yet. If the machine was started anew since they last ran, without a clean
-// exit before, it undoes the last CrashWindow of that run. All of it is one
-// transaction: a process killed here does it again, or has done it. The caller holds
-// inputsLock.
+// markBoot records on which run of the machine inputs are running now, and that they
+// have not ended yet. If the machine was restarted since they last ran, and they had
+// not ended properly, it undoes the last CrashWindow of that run. All of it is one
+// transaction: a process that is killed here does it again, or has done it. The caller
+// holds inputsLock.
 func (sh *shared) markBoot() error {
 	id := sh.bootID()
 
@@ -85,8 +85,8 @@ func (sh *shared) markBoot() error {
 		}
 
 		m := marks{bootID: id, last: unitstate.Moment{Boot: old.last.Boot, At: sh.uptime()}}
-		// Without a boot id (no /proc) nobody can tell a killed process from a crashed
-		// machine: repeats are the lesser evil.
+		// Without a boot id (no /proc) a killed process looks like a crashed machine:
+		// repeats are the lesser evil.
 		if first || id == "" || id != old.bootID {
 			m.last.Boot++
 
@@ -108,7 +108,7 @@ func (sh *shared) markBoot() error {
 	if err == nil && sh.crashed {
 		sh.log.Warn(
 			fmt.Sprintf(
-				"the machine went down without a clean exit: what was committed in the %s before "+
+				"the machine crashed: what was committed in the %s before "+
 					"is emitted again (%d units)",
 				store.CrashWindow,
 				undone,
@@ -119,8 +119,8 @@ func (sh *shared) markBoot() error {
 	return err
 }
 
-// alive notes a sign of life, from which CrashWindow counts. A clock that went
-// backwards does not move it back.
+// alive records a sign of life, from which CrashWindow counts. A clock that was set
+// back does not move it back.
 func (sh *shared) alive(t tx, at time.Duration) error {
 	if !sh.cache.alone {
 		return nil
@@ -131,8 +131,8 @@ func (sh *shared) alive(t tx, at time.Duration) error {
 	return sh.cache.marks.write(t)
 }
 
-// renewBoot puts the marks of markBoot into a new defender.db that took the place of a
-// damaged one while inputs run.
+// renewBoot writes the marks of markBoot into a new defender.db that replaced a damaged
+// one while inputs run.
 func (sh *shared) renewBoot() error {
 	return sh.units.transact(context.Background(), func(t tx) error { return sh.alive(t, sh.uptime()) })
 }
@@ -169,7 +169,7 @@ func undo(t tx, crash unitstate.Moment) (units int, err error) {
 		if err := rows.Scan(&id, &b); err != nil {
 			return 0, err
 		}
-		// A row that is not what was written is reported when its unit is loaded.
+		// A damaged row is reported when its unit is loaded.
 		if state, err := unitstate.Decode(b); err == nil && state.Undo(crash, policy) {
 			changed[id] = state.Encode()
 		}
@@ -188,11 +188,12 @@ func undo(t tx, crash unitstate.Moment) (units int, err error) {
 	return len(changed), nil
 }
 
-// markTimeout bounds the wait for another process at the end: Fluent Bit waits for us
-// then. Without the mark the next start of the machine repeats two minutes.
+// markTimeout bounds the wait for another process at the end, since Fluent Bit waits
+// for us. Without the mark, two minutes are repeated after the next start of the
+// machine.
 const markTimeout = time.Second
 
-// markClean leaves the mark of a clean exit.
+// markClean records that inputs ended properly.
 func (sh *shared) markClean() error {
 	ctx, cancel := context.WithTimeout(context.Background(), markTimeout)
 	defer cancel()

@@ -11,8 +11,9 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// SQLite keeps these texts as they are, and files are compared with them: a change, even
-// of a space, needs a new version (upgrade.go).
+// tokensSchema makes the tables of tokens.db. SQLite stores these texts as they are,
+// and files are compared with them: any change, even of a space, needs a new version
+// (upgrade.go).
 const tokensSchema = chainsSchema + `
 	CREATE TABLE seeds (
 		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL, fingerprint BLOB NOT NULL,
@@ -110,7 +111,7 @@ func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) err
 	return seal.EachVersion(rows, do)
 }
 
-// write puts a row in the place of the one of its chain.
+// write writes a row, in place of the one that its chain has.
 func (t chainTable) write(r *seal.Row) error {
 	return t.exec(`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		append(r.Values(), checksum(r))...)
@@ -118,8 +119,8 @@ func (t chainTable) write(r *seal.Row) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum covers the whole row: SQLite notices damage to its own structures, not to a
-// value.
+// checksum returns the checksum of a whole row: SQLite notices damage to its own
+// structures, but not to a value.
 func checksum(r *seal.Row) int64 { return int64(crc32.Checksum(r.Bytes(), castagnoli)) }
 
 // scanChain reads a row of chainColumns.
@@ -136,7 +137,7 @@ func scanChain(r *seal.Row, scan func(...any) error) error {
 	return nil
 }
 
-// eachChain goes through the rows of a query for chainColumns.
+// eachChain calls do for each row of a query for chainColumns, and closes rows.
 func eachChain(rows *sql.Rows, do func(r *seal.Row) error) error {
 	defer rows.Close()
 
@@ -173,8 +174,8 @@ func verifyChains(q querier) error {
 	return q.QueryRow(`SELECT count(sealed) FROM access`).Scan(&kept)
 }
 
-// seed is the mark that a chain once began with a token; the zero fingerprint stands for
-// "forget the marks of this chain".
+// seed records that a chain once started with a token. To write the zero fingerprint
+// deletes the records of the chain.
 type seed struct {
 	key         tokens.ChainKey
 	fingerprint [32]byte
@@ -202,8 +203,8 @@ func (s seed) write(t tx) error {
 // guard returns an error unless what tokens.db holds may be used with the configured key.
 func (sh *shared) guard(t tx) error { return sh.anchor.Check(chainTable{t}, sh.key.Load()) }
 
-// find reads the row of a chain, and refuses one that is not the one under the seal.
-// guard was called in the same transaction.
+// find reads the row of a chain, and returns an error unless it is the one that the
+// seal covers. The caller has called guard in the same transaction.
 func (sh *shared) find(t tx, key tokens.ChainKey) (seal.Row, bool, error) {
 	return sh.anchor.Find(chainTable{t}, sh.key.Load(), key)
 }

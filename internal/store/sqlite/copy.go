@@ -16,28 +16,28 @@ import (
 )
 
 // The copy of tokens.db is a second SQLite file, in rollback-journal mode so that it is
-// one file. Each change of a chain is written to it as well, in a transaction of its own:
-// a whole copy with each rotation would cost 10,000 tenants 40 MB of writing, several
-// times a second. Both carry a generation that counts changes; when the copy is not
-// exactly one behind, or cannot be written, a whole copy is made beside it and renamed
-// over it. It is opened for each change and closed again, so that a rename hits no open
-// handle.
+// one file. Each change of a chain is written to it as well, in a transaction of its
+// own: a whole copy with each rotation would cost 10,000 tenants 40 MB of writing,
+// several times a second. Both carry a generation that counts changes; when the copy is
+// not exactly one behind, or cannot be written, a whole copy is made beside it and
+// renamed over it. It is opened for each change and closed again, so that a rename
+// never meets an open handle.
 const (
 	tokensFile = "tokens.db"
 	copyFile   = "tokens.db.bak"
-	freshFile  = "tokens.db.new" // being made; never opened as a database under this name by anyone else
+	freshFile  = "tokens.db.new" // a copy that is being made; nobody else opens it under this name
 	copyParams = "&_journal_mode=DELETE&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-256)"
 )
 
-// change runs fn in a transaction on tokens.db and writes the rows and seeds that it
-// returns there and to the copy. Nothing is changed in a file that may not be used with
-// the configured key.
+// change runs fn in a transaction on tokens.db, and writes the rows and seeds that it
+// returns to tokens.db and to the copy. It changes nothing in a file that may not be
+// used with the configured key.
 func (c *Chains) change(ctx context.Context, fn func(tx) ([]seal.Row, []seed, error)) error {
 	return c.apply(ctx, &alteration{sh: c.s.sh, fn: fn, key: c.s.sh.key.Load()})
 }
 
-// rewrite is change for another key, or for a file that is taken as good whatever its
-// seal says.
+// rewrite is change with another key. It accepts the file even if it does not fit its
+// seal.
 func (c *Chains) rewrite(ctx context.Context, to *seal.Key, fn func(tx) ([]seal.Row, []seed, error)) error {
 	return c.apply(ctx, &alteration{
 		sh:     c.s.sh,
@@ -74,7 +74,7 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 		sh.anchor.Commit(a.sealed)
 
 		if a.barred != nil {
-			sh.log.Warn(fmt.Sprintf("what %s held was taken as good, although: %v", sh.tokens.path(), a.barred))
+			sh.log.Warn(fmt.Sprintf("the tokens in %s were accepted, although: %v", sh.tokens.path(), a.barred))
 		}
 
 		copyErr := lockErr
@@ -88,12 +88,12 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 	})
 }
 
-// alteration is one change to tokens.db. run fills in what it came to.
+// alteration is one change to tokens.db. run sets the fields after anyway.
 type alteration struct {
 	sh     *shared
 	fn     func(tx) ([]seal.Row, []seed, error)
-	key    *seal.Key // writes the seal
-	anyway bool      // whatever the seal of the file says
+	key    *seal.Key // encrypts the seal
+	anyway bool      // accept the file even if it does not fit its seal
 
 	idle       bool // there was nothing to do
 	barred     error
@@ -112,7 +112,7 @@ func (a *alteration) run(t tx) error {
 		return a.barred
 	}
 
-	if errors.Is(a.barred, store.ErrPlain) { // which is what is to be changed
+	if errors.Is(a.barred, store.ErrPlain) { // encrypting the tokens is what this change does
 		a.barred = nil
 	}
 
@@ -159,13 +159,13 @@ func (t chainTable) writeAll(rows []seal.Row, seeds []seed) error {
 	return nil
 }
 
-// copyTrouble logs when the copy begins and ceases to fail, once each.
+// copyTrouble logs when writing the copy begins to fail, and when it works again.
 func (sh *shared) copyTrouble(err error) {
 	path := sh.dir.join(copyFile)
 	if err != nil && !sh.copyFails {
 		sh.log.Warn(
 			fmt.Sprintf(
-				"%s, the copy that serves when %s is damaged, cannot be written: %v",
+				"%s, the copy that is used when %s is damaged, cannot be written: %v",
 				path,
 				tokensFile,
 				explain(path, err),
@@ -181,7 +181,7 @@ func (sh *shared) copyTrouble(err error) {
 // updateCopy brings the copy from one generation to the next, or makes a whole new one.
 // The caller holds rangeCopy and tokens.mu.
 func (sh *shared) updateCopy(a *alteration) error {
-	if a.barred != nil { // the copy need not be what the file was
+	if a.barred != nil { // the copy may differ from what the file was
 		return sh.wholeCopy()
 	}
 
@@ -235,7 +235,7 @@ func (sh *shared) appendCopy(a *alteration) (done bool, err error) {
 	return done && err == nil, explain(sh.dir.join(copyFile), err)
 }
 
-// wholeCopy makes the copy anew from tokens.db.
+// wholeCopy replaces the copy with a new one of tokens.db.
 func (sh *shared) wholeCopy() error {
 	// A journal left beside the old copy would be rolled back into the new one.
 	if err := os.Remove(sh.dir.join(copyFile + "-journal")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -251,8 +251,8 @@ func (sh *shared) wholeCopy() error {
 	return vacuumInto(sh.tokens.db, sh.dir, copyFile)
 }
 
-// vacuumInto writes a whole copy of a database to a new file and renames it to name: what
-// stands there is complete, always.
+// vacuumInto writes a whole copy of a database to a new file and renames that to name,
+// so that the file of this name is complete at any time.
 func vacuumInto(db *sql.DB, d directory, name string) error {
 	if err := vacuumFresh(db, d); err != nil {
 		return err
@@ -261,7 +261,7 @@ func vacuumInto(db *sql.DB, d directory, name string) error {
 	return d.rename(freshFile, name)
 }
 
-// vacuumFresh writes a whole copy of a database to freshFile. Where other processes do
+// vacuumFresh writes a whole copy of a database to freshFile. If other processes may do
 // that too, the caller holds rangeCopy.
 func vacuumFresh(db *sql.DB, d directory) error {
 	fresh := d.join(freshFile)
@@ -289,8 +289,8 @@ func vacuumFresh(db *sql.DB, d directory) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// restoreTokens puts the copy in the place of tokens.db. It returns false when there is
-// no good copy; a damaged one is renamed.
+// restoreTokens replaces tokens.db with its copy. It returns false if there is no good
+// copy; it renames a damaged one.
 func (sh *shared) restoreTokens() (bool, error) {
 	info, err := os.Lstat(sh.dir.join(copyFile))
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
@@ -339,8 +339,9 @@ func (sh *shared) restoreTokens() (bool, error) {
 	return false, renameErr
 }
 
-// copyToRead returns the copy as a file of its own, not open yet. One of an older version
-// stays as it is: the file that is made of it is converted, and the copy made anew.
+// copyToRead returns the copy as a file of its own, not open yet. A copy of an older
+// version is not converted: the file that is made from it is, and then the copy is
+// replaced.
 func (sh *shared) copyToRead() *file {
 	c := &file{
 		spec: sh.tokens.spec,
@@ -355,15 +356,16 @@ func (sh *shared) copyToRead() *file {
 	return c
 }
 
-// refreshCopy makes the copy anew at start unless it is good, of the present version and
+// refreshCopy replaces the copy at start unless it is good, of the present version and
 // of the same generation.
-// A copy that is newer than the file, by its seal, takes the file's place: somebody put
-// back an older one, or the disk lost what it had promised to keep. While another process
-// has the file open, it is refused instead.
+//
+// A copy that is newer than the file, by its seal, replaces the file: somebody put back
+// an older file, or the disk lost what it had confirmed. While another process has the
+// file open, the file is refused instead.
 func (sh *shared) refreshCopy() {
 	var mine int64
 	if err := sh.tokens.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&mine); err != nil {
-		return // nothing was ever saved; or whoever uses the table next reports it
+		return // nothing was ever saved, or the next use of the table reports a fault
 	}
 
 	its, sealed, current := sh.generationOfCopy()
@@ -386,9 +388,9 @@ func (sh *shared) refreshCopy() {
 // errOlder is the damage of a file that is older than its copy.
 var errOlder = fmt.Errorf("%w: it is older than its copy", store.ErrDamaged)
 
-// generationOfCopy returns how many changes the copy has seen, -1 if that cannot be told;
-// sealed reports whether a seal with our key says so, current whether the copy is of the
-// present version.
+// generationOfCopy returns how many changes the copy has, or -1 if that is not known.
+// sealed reports whether a seal with our key confirms the number, and current whether
+// the copy is of the present version.
 func (sh *shared) generationOfCopy() (generation int64, sealed, current bool) {
 	c := sh.copyToRead()
 

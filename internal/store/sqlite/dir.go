@@ -22,16 +22,15 @@ const (
 	fileMode = 0o600
 )
 
-// directory is data_dir after its checks: where it is, which one it is, and to whom its
-// files belong.
+// directory is data_dir after its checks.
 type directory struct {
 	path     string
-	id       [2]uint64 // device and inode: one directory under two names is one
-	uid, gid int
+	id       [2]uint64 // device and inode, by which it is recognised under another name
+	uid, gid int       // the owner of the directory, and so of its files
 	readOnly bool
 }
 
-// prepareDir makes the directory if it is missing and looks at its rights. Warnings are
+// prepareDir makes the directory if it is missing, and checks its rights. warnings are
 // sentences for the operator.
 func prepareDir(path string, readOnly bool) (d directory, warnings []string, err error) {
 	if path == "" {
@@ -88,9 +87,9 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 	return d, warnings, nil
 }
 
-// writableAbove returns a warning when another user may put a directory of their own in
-// the place of data_dir. It is not refused: volumes of containers are often made like
-// that, where there is no other user.
+// writableAbove returns a warning if another user may replace data_dir with a directory
+// of their own. This is no error: volumes of containers are often made like that, and
+// have no other users.
 func writableAbove(path string) string {
 	var unsafe *filemode.Error
 	if !errors.As(filemode.Check(path), &unsafe) || unsafe.Foreign {
@@ -141,8 +140,8 @@ func makeDir(path string) error {
 	return chmodAt(made, dirMode)
 }
 
-// openDir opens a directory by its name in another one, or by a path (unix.AT_FDCWD),
-// never through a symbolic link, and without needing any right on it (O_PATH).
+// openDir opens a directory by its name in another one, or by a path (unix.AT_FDCWD).
+// It follows no symbolic link, and needs no right on the directory (O_PATH).
 func openDir(above int, name string) (*os.File, error) {
 	fd, err := unix.Openat(above, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -152,18 +151,18 @@ func openDir(above int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// chmodAt changes the mode of what an O_PATH descriptor stands for, whatever its name
-// stands for by now. fchmod refuses such a descriptor, and fchmodat2 is younger than
-// the kernels we run on.
+// chmodAt changes the mode of the file of an O_PATH descriptor, even if its name
+// belongs to another file by now. fchmod does not accept such a descriptor, and
+// fchmodat2 is newer than the oldest kernels that we run on.
 func chmodAt(f *os.File, mode fs.FileMode) error {
 	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
 }
 
 func (d directory) join(name string) string { return filepath.Join(d.path, name) }
 
-// create makes an empty file of ours that did not exist: never through a symbolic link
-// (O_EXCL), with exactly fileMode whatever the umask, and with the directory's owner,
-// before anything is in it. It says whether the file was there already.
+// create makes a new empty file: never through a symbolic link (O_EXCL), with exactly
+// fileMode whatever the umask, and with the directory's owner. existed reports whether
+// the file was there already.
 func (d directory) create(name string) (existed bool, err error) {
 	f, err := os.OpenFile(d.join(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 	if errors.Is(err, fs.ErrExist) {
@@ -179,7 +178,7 @@ func (d directory) create(name string) (existed bool, err error) {
 	return false, d.claim(f)
 }
 
-// claim gives an open file that we made its mode and owner.
+// claim sets the mode and the owner of an open file that we have made.
 func (d directory) claim(f *os.File) error {
 	if err := f.Chmod(fileMode); err != nil {
 		return err
@@ -192,7 +191,7 @@ func (d directory) claim(f *os.File) error {
 	return nil
 }
 
-// openLockFile opens, and makes if need be, a file that only carries locks.
+// openLockFile opens a file that only carries locks, and makes it if it is missing.
 func (d directory) openLockFile(name string) (*os.File, error) {
 	flags := os.O_RDWR
 	if d.readOnly {
@@ -210,7 +209,7 @@ func (d directory) openLockFile(name string) (*os.File, error) {
 		return nil, explain(d.join(name), err)
 	}
 
-	info, err := f.Stat() // of the file that is open now, whatever the name stood for a moment ago
+	info, err := f.Stat() // of the open file: its name may have belonged to another one before
 	if err == nil {
 		err = d.ours(name, info)
 	}
@@ -222,8 +221,8 @@ func (d directory) openLockFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// inspect refuses a file that somebody else may have put there. It looks at the name
-// only, since opening and closing a database's file would drop SQLite's locks.
+// inspect returns an error for a file that somebody else may have put there. It does
+// not open the file: closing a database's file would drop SQLite's locks.
 func (d directory) inspect(name string) error {
 	info, err := os.Lstat(d.join(name))
 	if err != nil {
@@ -233,8 +232,8 @@ func (d directory) inspect(name string) error {
 	return d.ours(name, info)
 }
 
-// inspectAll is inspect for a database and the files beside it, as far as they are
-// there: SQLite writes into a log or journal that it finds.
+// inspectAll is inspect for a database and those of the files beside it that exist:
+// SQLite writes into a log or journal that it finds.
 func (d directory) inspectAll(name string) error {
 	for _, suffix := range suffixes {
 		if err := d.inspect(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -245,10 +244,10 @@ func (d directory) inspectAll(name string) error {
 	return nil
 }
 
-// ours refuses a symbolic link, the property of a user who is neither us, nor root, nor
-// the directory's owner, and a second name of somebody else's file: the directory's
-// owner may have made one, of a file of root's for instance (protected_hardlinks,
-// proc(5)).
+// ours returns an error for a symbolic link, for a file of a user who is neither us,
+// nor root, nor the directory's owner, and for a second name of somebody else's file:
+// the directory's owner may have linked one of root's files, for instance
+// (protected_hardlinks, proc(5)).
 func (d directory) ours(name string, info fs.FileInfo) error {
 	st := info.Sys().(*syscall.Stat_t)
 
@@ -284,10 +283,10 @@ func (d directory) ours(name string, info fs.FileInfo) error {
 	return nil
 }
 
-// narrow takes rights of others off a file and, when root, gives it to the directory's
-// owner. A missing file is no error. What is changed is the very file that was looked
-// at, whatever becomes of its name meanwhile, and by a descriptor of which the closing
-// drops no locks (O_PATH).
+// narrow removes the rights of others on a file and, if we are root, makes the
+// directory's owner its owner. A missing file is no error. It changes the very file
+// that it has checked, whatever happens to its name meanwhile. It uses a descriptor
+// whose closing drops no locks (O_PATH).
 func (d directory) narrow(name string) (warning string, err error) {
 	path := d.join(name)
 
@@ -344,8 +343,8 @@ func (d directory) quarantine(name, what string, now time.Time) (string, error) 
 		free = fmt.Sprintf("%s-%d", stamped, n)
 	}
 
-	// The main file goes last: a process that dies in between finds it damaged still,
-	// and no log of another file beside a good one.
+	// The main file is renamed last: if the process dies in between, the next one still
+	// finds it damaged, and never a log of another file beside a good one.
 	for _, suffix := range slices.Backward(suffixes) {
 		err := os.Rename(d.join(name+suffix), d.join(free+suffix))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -356,7 +355,8 @@ func (d directory) quarantine(name, what string, now time.Time) (string, error) 
 	return d.join(free), d.sync()
 }
 
-// rename puts a file in the place of another, for good.
+// rename replaces a file with another one, and makes this survive a crash of the
+// machine.
 func (d directory) rename(from, to string) error {
 	if err := os.Rename(d.join(from), d.join(to)); err != nil {
 		return err
@@ -373,8 +373,8 @@ func (d directory) sync() error {
 		return err
 	}
 	defer f.Close()
-	// Some file systems (FUSE, SMB) cannot sync a directory; they give EINVAL, and no
-	// promise that we could keep for them.
+	// Some file systems (FUSE, SMB) cannot sync a directory and return EINVAL. We
+	// cannot promise more than they do.
 	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return err
 	}

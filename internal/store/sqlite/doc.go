@@ -1,18 +1,17 @@
-// Package sqlite keeps a store in two SQLite files of a directory that belongs to us
-// (data_dir).
+// Package sqlite is a store in two SQLite files of a directory of its own (data_dir).
 //
 // # What it promises
 //
-// It promises what package store does, and this: damage to one file never touches the
-// other. A damaged file is renamed to NAME.damaged-TIME, never deleted, and the work
-// goes on: with the copy of the tokens, or with polling from lookback on. This happens
-// when the store is opened, and in the middle of the work as well. A file of a newer
+// Everything that package store promises, and this: damage to one file never affects
+// the other. A damaged file is renamed to NAME.damaged-TIME, never deleted, and the
+// work goes on: with the copy of the tokens, or with polling from lookback on. This
+// happens when the store is opened, and also while it is in use. A file of a newer
 // version, or of another program, is refused and left alone. A file of an older version
 // is converted (upgrade.go).
 //
-// A file, or the directory, that is removed, moved or replaced while it is in use is
-// written again from what is still open, by the process that runs inputs; others open
-// the files that have taken the place. What stood there instead is renamed to
+// If a file, or the directory, is removed, moved or replaced while it is in use, the
+// process that runs inputs writes it again from the file that is still open. Other
+// processes open the new files. A file that was put there instead is renamed to
 // NAME.found-TIME (vanished.go).
 //
 // # Files

@@ -14,8 +14,8 @@ const documentsSchema = `
 	CREATE TABLE documents (
 		name TEXT PRIMARY KEY, body BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;`
 
-// Document implements store.Documents. A damaged one counts as not there: it is no reason
-// to give up the progress that the file has.
+// Document implements store.Documents. A damaged document counts as not there: it is no
+// reason to give up the progress in the same file.
 func (s *Store) Document(ctx context.Context, name string) (body []byte, ok bool, err error) {
 	err = s.view(ctx, s.sh.units, func(t tx) error {
 		body, ok = nil, false

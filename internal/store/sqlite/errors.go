@@ -16,7 +16,7 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// code returns the SQLite result code behind err, 0 if there is none.
+// code returns the SQLite result code of err, or 0 if there is none.
 // https://www.sqlite.org/rescode.html
 func code(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
@@ -32,7 +32,8 @@ func isDamage(err error) bool {
 	if errors.Is(err, store.ErrDamaged) {
 		return true
 	}
-	// A value of another type than was written: database/sql has no type for this error.
+	// A value of another type than was written. database/sql has no type for this
+	// error.
 	if strings.Contains(err.Error(), "sql: Scan error") {
 		return true
 	}
@@ -47,15 +48,15 @@ func isDamage(err error) bool {
 	return false
 }
 
-// noRoom reports whether the file system of path is full: for the files beside a database
-// SQLite only says "disk I/O error" then.
+// noRoom reports whether the file system of path is full: for the files beside a
+// database SQLite then says only "disk I/O error".
 func noRoom(path string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(filepath.Dir(path), &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
 }
 
-// explain gives an error of SQLite or of the system its class and a sentence that names
-// the file.
+// explain adds to an error of SQLite or of the system its class and a sentence that
+// names the file.
 func explain(path string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
 		store.Explained(err) {

@@ -27,15 +27,16 @@ type spec struct {
 	appID   int64 // PRAGMA application_id
 	version int64 // PRAGMA user_version, and "version" in the table meta
 	schema  string
-	// upgrades[i] makes a file of version i+2 out of one of version i+1.
+	// upgrades[i] converts a file from version i+1 to i+2.
 	upgrades []upgrade
 	params   string // of the data source name, beside the common ones
-	// verify reads what integrity_check cannot judge: rows with their checksums. An
-	// ErrDamaged condemns the file.
+	// verify checks what integrity_check cannot: rows with their checksums. If it
+	// returns ErrDamaged, the file is replaced.
 	verify func(q querier) error
-	// lost is what the log says when a damaged file could not be restored.
+	// lost is the text for the log when a damaged file could not be restored.
 	lost string
-	// asItIs leaves a file of an older version as it is. Only a copy is read so.
+	// asItIs says that a file of an older version is not converted. It is set for
+	// reading a copy.
 	asItIs bool
 }
 
@@ -53,16 +54,15 @@ type file struct {
 	locks *ranges
 	log   *slog.Logger
 	now   func() time.Time
-	// restore puts a good file in place of one that is missing, empty or quarantined;
+	// restore replaces a missing, empty or quarantined file with a good one. It returns
 	// false if there is none.
 	restore func() (bool, error)
-	// reset tells the owner of caches that the file behind them is another one.
+	// reset is called when another file is open, so that caches are dropped.
 	reset func()
-	// replaced tells the owner that a damaged file was renamed and another one has
-	// its place.
+	// replaced is called when a damaged file was renamed and another one has its place.
 	replaced func()
-	// renewed writes into a file that replaced a damaged one, in the middle of the
-	// work, what Open would have written.
+	// renewed is called when a damaged file was replaced while it was in use. It writes
+	// what Open would have written.
 	renewed func() error
 
 	mu       mutex
@@ -70,29 +70,29 @@ type file struct {
 	closed   bool
 	warnings []string
 
-	stands atomic.Pointer[standing] // since connect; nil: not known
+	opened atomic.Pointer[fileIDs] // since connect; nil: not known
 }
 
 // suffixes of the files that belong to a database: https://www.sqlite.org/tempfiles.html
 var suffixes = []string{"", "-wal", "-shm", "-journal"}
 
 var processWide = sync.OnceFunc(func() {
-	// Both switches are best effort. Locks by open file description survive when some
-	// library in this process opens and closes our file; fdatasync spares the journal
-	// write for a changed timestamp with each commit.
+	// Both switches are best effort. Locks by open file description survive if some
+	// library in this process opens and closes our file. fdatasync saves a write of the
+	// file system's journal, for a changed timestamp, with each commit.
 	_, _ = sqlite.OFDLocking(true)
 	_, _ = sqlite.Fdatasync(true)
 })
 
-// How long another process that writes is waited for: busyTimeout in all, and no
-// longer than the context, at which begin looks every busyPiece.
+// How long to wait for another process that writes: busyTimeout in all, and no longer
+// than the context, which begin checks every busyPiece.
 const (
 	busyTimeout = 10 * time.Second
 	busyPiece   = 50 * time.Millisecond
 )
 
-// dsn is the data source name of a path. mode=rw: SQLite never makes the file, we do,
-// with its rights.
+// dsn returns the data source name of a path. With mode "rw" SQLite never makes the
+// file: we do, with the right mode and owner.
 func dsn(path, mode, params string) string {
 	// cell_size_check and trusted_schema=0 are what SQLite advises for files that may
 	// be damaged or tampered with.
@@ -102,7 +102,8 @@ func dsn(path, mode, params string) string {
 		"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
 }
 
-// open makes, checks and if need be replaces the file. The caller holds rangeOpen.
+// open makes a missing file, checks it, and replaces it if it is damaged. The caller
+// holds rangeOpen.
 func (f *file) open() error {
 	processWide()
 
@@ -144,12 +145,12 @@ func (f *file) open() error {
 	return f.replace(damage)
 }
 
-// openReadOnly opens what is there. A missing file is an empty store: the owner of the
-// directory may not have started yet.
+// openReadOnly opens an existing file. A missing file is an empty store: no input may
+// have started yet.
 func (f *file) openReadOnly() error {
 	info, err := os.Lstat(f.path())
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
-		f.stands.Store(f.names())
+		f.opened.Store(f.names())
 		return nil
 	}
 
@@ -160,11 +161,12 @@ func (f *file) openReadOnly() error {
 	return explain(f.path(), f.connect())
 }
 
-// path is called without any lock: of dir only what never changes may be used.
+// path returns the path of the file. It is called without any lock, so that it uses
+// only fields of dir that never change.
 func (f *file) path() string { return filepath.Join(f.dir.path, f.name) }
 
-// connect opens the file with SQLite, makes the tables in an empty one and checks
-// everything. Errors leave nothing open.
+// connect opens the file with SQLite, makes the tables in an empty one, and checks
+// everything. On an error nothing stays open.
 func (f *file) connect() error {
 	mode := "rw"
 
@@ -193,20 +195,20 @@ func (f *file) connect() error {
 
 	f.db = db
 	if !f.dir.readOnly {
-		// SQLite gives -wal and -shm the mode and, for root, the owner of the database;
-		// this makes sure.
+		// SQLite makes -wal and -shm with the mode and, as root, the owner of the
+		// database. This makes sure.
 		for _, suffix := range suffixes {
 			_, _ = f.dir.narrow(f.name + suffix)
 		}
 	}
 
-	f.stands.Store(f.names())
+	f.opened.Store(f.names())
 
 	return nil
 }
 
-// tryWrite finds out whether SQLite would write the file at all, without writing: it
-// takes one whose header asks for a newer version of SQLite as read-only.
+// tryWrite returns an error if SQLite would not write the file. It changes nothing. A
+// file whose header asks for a newer version of SQLite is read-only for SQLite.
 func tryWrite(db *sql.DB) error {
 	tx, err := db.Begin()
 	if err != nil {
@@ -240,14 +242,15 @@ func (f *file) initialise(db *sql.DB) error {
 	return f.dir.sync()
 }
 
-// exclusiveTimeout is how long the replacing of a damaged file waits for other
-// processes: a defenderctl that just finishes, not a Fluent Bit that stays.
+// exclusiveTimeout is how long replacing a damaged file waits for other processes: long
+// enough for a defenderctl to finish, but not for a Fluent Bit, which stays.
 const exclusiveTimeout = 2 * time.Second
 
-// replace renames a damaged file and puts its copy, or a new file, in its place. The
+// replace renames a damaged file and replaces it with its copy, or with a new file. The
 // caller holds rangeOpen.
 func (f *file) replace(damage error) error {
-	// Whoever has the file open would go on writing into the renamed one.
+	// Otherwise a process that has the file open would go on writing into the renamed
+	// one.
 	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
@@ -256,7 +259,7 @@ func (f *file) replace(damage error) error {
 			"%s: %w (%s) and %w: stop Fluent Bit and every defenderctl, then start again",
 			f.path(),
 			store.ErrDamaged,
-			damage.Error(), // for people: its class decides nothing here
+			damage.Error(), // as text: errors.Is must not find its class
 			store.ErrInUse,
 		)
 	}

@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// Forget implements Units. A process that has polled the unit reads it anew when it polls
-// it again (Load).
+// Forget implements store.Units. A process that has polled the unit reads it again when
+// it polls it next (Load).
 func (s *Store) Forget(ctx context.Context, key alert.UnitKey) (known bool, err error) {
 	err = s.update(ctx, s.sh.units, func(t tx) error {
 		known = false

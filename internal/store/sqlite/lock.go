@@ -20,7 +20,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Bytes of tokens.lock. The file stays empty: locks may lie beyond its end.
+// The bytes of tokens.lock that are locked. The file stays empty: locks may be beyond
+// its end.
 const (
 	rangeUsers  = 0       // shared by every open store; exclusive while a damaged file is replaced
 	rangeOpen   = 1       // exclusive while files are created, checked, migrated
@@ -38,8 +39,8 @@ const (
 // the file is closed, and unlike flock one descriptor carries many. They exclude
 // processes, not goroutines.
 type ranges struct {
-	f   atomic.Pointer[os.File] // nil: ReadOnly, and there is none
-	old []*os.File              // those that f replaced: a lock of theirs may still be in use. Guarded by registry.mu
+	f   atomic.Pointer[os.File] // nil: the store is ReadOnly, and there is no file
+	old []*os.File              // replaced by f; their locks may still be in use. Guarded by registry.mu
 }
 
 // replace makes f the file that carries the locks from now on.
@@ -74,8 +75,8 @@ func tryRange(f *os.File, kind int16, at int64) error {
 
 func (r *ranges) unlock(at int64) { _ = r.try(unix.F_UNLCK, at) }
 
-// lock waits for a byte until ctx ends. There is no blocking call that a context could
-// end (F_OFD_SETLKW ignores it), so it polls.
+// lock waits for the lock of a byte until ctx ends. It polls, since a context cannot
+// end the blocking call (F_OFD_SETLKW).
 func (r *ranges) lock(ctx context.Context, kind int16, at int64) error {
 	for pause := time.Millisecond; ; pause = min(pause*2, 50*time.Millisecond) {
 		err := r.try(kind, at)
@@ -97,14 +98,14 @@ func (r *ranges) lock(ctx context.Context, kind int16, at int64) error {
 	}
 }
 
-// chainOffset is the byte of a chain: 62 bits of a hash, so that two chains practically
+// chainOffset returns the byte of a chain: 62 bits of a hash. Two chains practically
 // never share one; if they did, they would only wait for each other.
 func chainOffset(key tokens.ChainKey) int64 {
 	h := sha256.Sum256([]byte(strings.Join([]string{key.LoginHost, key.TenantID, key.ClientID}, "\n")))
 	return rangeChains + int64(binary.BigEndian.Uint64(h[:8])>>2)
 }
 
-// mutex is a lock for which the waiting ends with a context.
+// mutex is a mutex whose wait ends with a context.
 type mutex chan struct{}
 
 func newMutex() mutex { return make(mutex, 1) }
@@ -120,8 +121,8 @@ func (g mutex) lock(ctx context.Context) error {
 
 func (g mutex) unlock() { <-g }
 
-// chainMutexes are one mutex per chain, by its offset in tokens.lock. A mutex stays:
-// there are no more than there are chains.
+// chainMutexes have one mutex for each chain, by its offset in tokens.lock. They are
+// never deleted: there are no more of them than chains.
 type chainMutexes struct{ m sync.Map }
 
 func (g *chainMutexes) of(at int64) mutex {
@@ -141,8 +142,8 @@ const (
 	otherDir  = "give this one another data_dir, or stop that one"
 )
 
-// lockInputs takes inputs.lock for this process and writes who we are into it, for the
-// message of the one that comes second, which ends with the remedy.
+// lockInputs locks inputs.lock for this process, and writes its id into the file for the
+// message that a second process gets, which ends with that process's remedy.
 func lockInputs(d directory, remedy string) (*os.File, error) {
 	f, err := d.openLockFile(inputsFile)
 	if err != nil {
@@ -159,8 +160,8 @@ func lockInputs(d directory, remedy string) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w by another process: %s runs inputs on it; %s",
 			d.path, store.ErrInUse, holder(f), remedy)
 	}
-	// The lock counts, the text is a courtesy: a full disk must not keep an input from
-	// starting.
+	// Only the lock matters. The text is for people: on a full disk an input must still
+	// start.
 	name, _ := os.Executable()
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), name), 0)
@@ -169,7 +170,7 @@ func lockInputs(d directory, remedy string) (*os.File, error) {
 	return f, nil
 }
 
-// flockSoon is flock, tried for a moment: InputsRun may hold the lock for an instant.
+// flockSoon is flock, tried several times: InputsRun may hold the lock for a moment.
 func flockSoon(f *os.File) error {
 	for left := 5; ; left-- {
 		err := flock(f)
@@ -189,7 +190,7 @@ func flock(f *os.File) error {
 	}
 }
 
-// holder describes the process that wrote into the lock file.
+// holder returns the name of the process that wrote into the lock file, for people.
 func holder(f *os.File) string {
 	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 1024))
 

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// OldTokenFiles returns the paths of the files that once were tokens.db or its copy and
-// were renamed, as damaged or because another file had its name. They may still hold
-// every token as it was then: Remove and Rekey do not change them. They are in the
-// order of their names.
+// OldTokenFiles implements store.Store. It returns the files that once were tokens.db
+// or its copy and were renamed, because they were damaged or another file had their
+// name, ordered by name. They may still hold every token of that time: Remove and Rekey
+// do not change them.
 func (s *Store) OldTokenFiles() ([]string, error) {
 	entries, err := os.ReadDir(s.sh.dir.path)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 type Options struct {
 	// Dir is data_dir. It is made if it is missing, unless ReadOnly.
 	Dir string
-	// Key is the 32-byte key that encrypts refresh tokens, or nil: they are plain then,
+	// Key is the 32-byte key that encrypts refresh tokens. If it is nil, they are plain,
 	// in a file of mode 0600.
 	Key []byte
-	// Inputs is set by a process that polls: it takes inputs.lock, so that no second
-	// process does, and keeps the marks by which CrashedMachine knows. One process may
-	// open the same directory many times.
+	// Inputs is set by a process that polls. The store then locks inputs.lock, so that
+	// no second process polls, and keeps the marks that CrashedMachine needs. One
+	// process may open the same directory many times.
 	Inputs bool
-	// ReadOnly opens for looking only: nothing is made, checked as a whole, repaired or
-	// migrated; missing files read as empty.
+	// ReadOnly opens the store for reading only: nothing is made, checked as a whole,
+	// repaired or converted, and missing files read as empty.
 	ReadOnly bool
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
@@ -58,7 +58,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// uptime counts through suspension too.
+// uptime returns the time since the machine started, suspension included.
 // https://man7.org/linux/man-pages/man2/clock_gettime.2.html
 func uptime() time.Duration {
 	var ts unix.Timespec

@@ -14,9 +14,9 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// judgeFile judges a file before SQLite opens it. What has no header must not even be
-// opened: SQLite takes a file of a few bytes for a new database, and on closing a
-// broken one it empties the write-ahead log beside it, which may be all that is left.
+// judgeFile checks a file before SQLite opens it. A file without a header must not even
+// be opened: SQLite takes a file of a few bytes for a new database, and when it closes
+// a broken one it empties the write-ahead log beside it, which may be all that is left.
 func (f *file) judgeFile(existed bool) error {
 	info, err := os.Lstat(f.path())
 	if err != nil {
@@ -30,8 +30,8 @@ func (f *file) judgeFile(existed bool) error {
 	if info.Size() > 0 {
 		return f.checkHeader()
 	}
-	// SQLite takes an empty file for a new database and throws a write-ahead log beside
-	// it away.
+	// SQLite takes an empty file for a new database, and deletes a write-ahead log
+	// beside it.
 	if wal, err := os.Lstat(f.path() + "-wal"); err == nil && wal.Size() > 0 {
 		return fmt.Errorf("%w: it is empty", store.ErrDamaged)
 	}
@@ -79,10 +79,10 @@ func (f *file) checkHeader() error {
 	return nil
 }
 
-// judge tells damage from other trouble in an error of check: tables that are missing
-// or a format number that SQLite does not know give plain SQL errors or "read only",
-// and mean damage when the file could in fact be written. A value of the wrong type is
-// an error of database/sql, which has no code.
+// judge decides whether an error of check means damage, and then makes it an
+// ErrDamaged. Missing tables, or a format number that SQLite does not know, result in
+// plain SQL errors or in "read only", and mean damage if the file could in fact be
+// written. A value of the wrong type is an error of database/sql, which has no code.
 func (f *file) judge(err error) error {
 	switch code(err) & 0xff {
 	case 0:
@@ -102,8 +102,9 @@ func (f *file) judge(err error) error {
 	return err
 }
 
-// check judges an open database: is it ours, of which version, and whole? It makes the
-// tables in an empty one, and converts one of an older version.
+// check checks an open database: whether it is ours, of a version that this program
+// knows, and not damaged. It makes the tables in an empty one, and converts one of an
+// older version.
 func (f *file) check(db *sql.DB) error {
 	h, err := readHeader(db)
 	if err != nil {
@@ -119,8 +120,8 @@ func (f *file) check(db *sql.DB) error {
 	}
 
 	if f.dir.readOnly {
-		// Who only looks changes nothing, and is told of damage in what it reads: a
-		// full check of a large file for each look would take too long.
+		// For reading only nothing is changed. A full check of a large file would take
+		// too long for that; damage shows in what is read.
 		if h.version < f.version {
 			return f.showUpgraded(db, h.version)
 		}
@@ -128,8 +129,8 @@ func (f *file) check(db *sql.DB) error {
 		return f.sameTables(db)
 	}
 
-	// The full check, not quick_check: that one does not compare indexes with tables,
-	// and a flipped bit in an index hides a row.
+	// integrity_check and not quick_check, which does not compare indexes with tables:
+	// a flipped bit in an index hides a row.
 	var result string
 	if err := db.QueryRow("PRAGMA integrity_check(1)").Scan(&result); err != nil {
 		return err
@@ -159,7 +160,7 @@ func (f *file) check(db *sql.DB) error {
 	return f.verify(db)
 }
 
-// verifyShown is verify for a file of an older version, which stays as it is.
+// verifyShown is verify for a file of an older version that is not converted.
 func (f *file) verifyShown(db *sql.DB, from int64) error {
 	if err := f.showUpgraded(db, from); err != nil {
 		return err
@@ -168,8 +169,8 @@ func (f *file) verifyShown(db *sql.DB, from int64) error {
 	return f.verify(db)
 }
 
-// header is what a database says of itself. Format and version stand twice, so that one
-// flipped bit is not taken for another program or a newer version.
+// header is what a database says about itself. Format and version are stored twice, so
+// that one flipped bit does not look like another program or a newer version.
 type header struct {
 	appID, version int64 // in the header of SQLite
 	tables         int64
@@ -208,7 +209,7 @@ func (f *file) recognise(h header) error {
 	ours := h.appID == f.appID && h.format == f.appID
 
 	switch {
-	case h.empty(): // an empty file that is only looked at has no tables to read
+	case h.empty(): // an empty file that is opened for reading only
 		return fmt.Errorf("%w: it has no tables", store.ErrDamaged)
 	case h.appID != f.appID && h.format != f.appID && h.tables > 0 && h.appID != 0:
 		return fmt.Errorf("%s: %w (application id %d); choose another data_dir",
@@ -225,7 +226,7 @@ func (f *file) recognise(h header) error {
 	return nil
 }
 
-// sameTables compares the stored text of the tables with what initialise makes: a
+// sameTables compares the definitions of the tables with those that initialise makes: a
 // flipped bit there may rename a column.
 func (f *file) sameTables(db *sql.DB) error {
 	fresh, err := sql.Open("sqlite", ":memory:")

@@ -16,15 +16,15 @@ import (
 	"fluent-bit-defender/internal/store/seal"
 )
 
-// shared is what all openings of one directory in this process have in common: SQLite's
-// locks belong to a process, so a file is opened once.
+// shared is what all openings of one directory in this process have in common. A file
+// is opened only once, since SQLite's locks belong to the process.
 type shared struct {
 	id      sharedID
 	dir     directory
 	key     atomic.Pointer[seal.Key]
 	locks   ranges
-	checked atomic.Int64 // when checkFiles last did, by clock
-	chains  chainMutexes // against goroutines, as locks is against processes
+	checked atomic.Int64 // when checkFiles last checked, in nanoseconds since began
+	chains  chainMutexes // locks chains among goroutines, as locks does among processes
 	tokens  *file
 	units   *file
 	cache   unitCaches
@@ -59,7 +59,7 @@ var registry = struct {
 // share returns what all openings of a directory have in common, and opens it if this is
 // the first. The caller holds registry.mu.
 func share(o Options, key *seal.Key) (sh *shared, warnings []string, err error) {
-	for _, sh := range registry.open { // one that lost its directory must not be taken for another one
+	for _, sh := range registry.open { // one whose directory was replaced gets its new id first
 		_ = sh.restoreFiles()
 	}
 
@@ -109,7 +109,7 @@ func (sh *shared) join(key *seal.Key, inputs bool) error {
 	return nil
 }
 
-// open does the work of the first opening. On error nothing stays open.
+// open opens the files for the first opening. On an error nothing stays open.
 func (sh *shared) open(inputs bool) (err error) {
 	defer func() {
 		if err != nil {
@@ -150,8 +150,9 @@ func (sh *shared) open(inputs bool) (err error) {
 	return nil
 }
 
-// lockForOpening keeps the lock of a user, which ends with the store, and the lock
-// under which files are made and checked, until unlock is called.
+// lockForOpening takes the lock of a user, which is kept until the store is closed, and
+// the lock under which files are made and checked, which is kept until unlock is
+// called.
 func (sh *shared) lockForOpening() (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
@@ -238,7 +239,7 @@ var tokensSpec = spec{
 	name:    tokensFile,
 	appID:   0x6664746b, // "fdtk"
 	version: 3,
-	// Version 2 was of defender.db only: both files count alike.
+	// Version 2 changed defender.db only, but both files have the same versions.
 	upgrades: []upgrade{{}, tokensTo3},
 	schema:   tokensSchema,
 	// FULL: Save promises that the chain survives a crash of the machine.
@@ -256,20 +257,20 @@ var unitsSpec = spec{
 	version:  3,
 	upgrades: []upgrade{unitsTo2, unitsTo3},
 	schema:   unitsSchema,
-	// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead log is
-	// next synced, minutes later at a low rate. A power cut would take the file back by
-	// an unknown time, all of which repeats, and the last commit on disk would no longer
-	// tell when the machine died, from which the two minutes count whose chunks may be
-	// missing. With FULL every commit is on disk when it returns, and exactly those two
-	// minutes are undone at the next start (boot.go). The price is one fdatasync per
-	// commit, and a commit has all units in it.
+	// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead log
+	// is next synced, which is minutes later at a low rate. After a power cut the file
+	// would be older by an unknown time, all of which repeats. And the last commit on
+	// disk would not show when the machine died, which is needed to undo the two
+	// minutes whose chunks may be missing. With FULL every commit is on disk when it
+	// returns, and exactly those two minutes are undone at the next start (boot.go).
+	// This costs one fdatasync per commit, and a commit is for all units.
 	params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=cache_size(-2048)&_pragma=journal_size_limit(8388608)",
 	verify: verifyUnits,
 	lost:   "polling restarts from lookback; alerts since then may be emitted again",
 }
 
-// beginInputs makes a store that was opened without Inputs one that polls. The caller
-// holds registry.mu.
+// beginInputs turns a store that was opened without Inputs into one that polls. The
+// caller holds registry.mu.
 func (sh *shared) beginInputs() error {
 	lock, err := lockInputs(sh.dir, otherDir)
 	if err != nil {
@@ -295,8 +296,8 @@ func (sh *shared) endInputs() error {
 	return lock.Close()
 }
 
-// excludeInputs keeps inputs of every process away until release is called; ErrInUse
-// when there are some.
+// excludeInputs keeps inputs of any process from starting until release is called. It
+// returns store.ErrInUse if inputs are running.
 func (sh *shared) excludeInputs() (release func(), err error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()

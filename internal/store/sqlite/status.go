@@ -102,7 +102,7 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[alert.UnitKey]store.
 
 			var status store.Status
 			if json.Unmarshal(data, &status) != nil {
-				continue // it is written anew within seconds
+				continue // damaged: it is written again within seconds
 			}
 
 			statuses[k] = status
@@ -127,7 +127,7 @@ func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Sta
 			return nil
 		}
 
-		ok = err == nil && json.Unmarshal(data, &status) == nil // else it is written anew within seconds
+		ok = err == nil && json.Unmarshal(data, &status) == nil // a damaged one is written again within seconds
 
 		return err
 	})
@@ -135,8 +135,8 @@ func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Sta
 	return status, ok, err
 }
 
-// Rewind implements Units. It is what `defenderctl rewind` writes; the process that
-// runs inputs, now or later, carries it out.
+// Rewind implements Units. `defenderctl rewind` calls it; the process that runs inputs,
+// now or later, carries it out.
 func (s *Store) Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) error {
 	return s.update(ctx, s.sh.units, func(t tx) error {
 		err := t.exec(

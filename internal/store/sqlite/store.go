@@ -24,11 +24,11 @@ type Store struct {
 	closed   atomic.Bool
 }
 
-// Open opens a data_dir: makes what is missing, checks every file, renames damaged
-// ones and, with Inputs, takes the directory for this process and undoes what a crash
-// of the machine may have lost (see store.Store.CrashedMachine). Its errors name the
-// file and the remedy: store.ErrInUse, ErrNewer, ErrForeign, ErrUnsafe, ErrReadOnly,
-// ErrFull.
+// Open opens a data_dir. It makes missing files, checks every file and replaces damaged
+// ones. With Inputs it also reserves the directory for this process, and undoes what a
+// crash of the machine may have lost (see store.Store.CrashedMachine). Its errors name
+// the file and the remedy: store.ErrInUse, ErrNewer, ErrForeign, ErrUnsafe,
+// ErrReadOnly, ErrFull.
 func Open(o Options) (store.Store, error) {
 	s, err := open(o)
 	if err != nil {
@@ -74,8 +74,8 @@ func open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// keyWarnings encrypts what an older version encrypted, and names the tokens that do not
-// fit the key.
+// keyWarnings encrypts tokens again that an older version encrypted, and returns a
+// warning if there are tokens that do not fit the key.
 func (s *Store) keyWarnings(key *seal.Key) []string {
 	chains := s.chains()
 	if err := chains.upgrade(context.Background()); err != nil {
@@ -96,8 +96,7 @@ func (s *Store) keyWarnings(key *seal.Key) []string {
 	return []string{fmt.Sprintf("%s: the tokens of %d tenants (such as %s) %s", s.sh.tokens.path(), n, tenant, how)}
 }
 
-// Close ends the use of the store; a second call does nothing. When the last opening
-// with Inputs of this process closes, it leaves the mark of a clean exit.
+// Close implements store.Store.
 func (s *Store) Close() error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil
@@ -130,15 +129,10 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Warnings are sentences for the operator about the directory: rights that are too
-// wide, for instance.
+// Warnings implements store.Store.
 func (s *Store) Warnings() []string { return s.warnings }
 
-// CrashedMachine tells, for a store opened with Inputs, whether the machine went down
-// without a clean exit since the last one. What Fluent Bit had taken shortly before
-// may be missing from its chunk files then (they are mmap'ed, and survive a kill of the
-// process but not a power cut), so Open has already undone the last CrashWindow of
-// commits, and Load gives units as they were before.
+// CrashedMachine implements store.Store.
 func (s *Store) CrashedMachine() bool { return s.crashed }
 
 func (s *Store) writable() error {
@@ -153,8 +147,8 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// view runs fn on a file in a transaction that reads. A ReadOnly store without the file
-// runs nothing and gives no error.
+// view runs fn on a file in a transaction that reads. In a ReadOnly store without the
+// file it runs nothing, and returns no error.
 func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 	if s.closed.Load() {
 		return store.ErrClosed

@@ -24,9 +24,9 @@ func (s *Store) Tokens() store.Chains { return s.chains() }
 
 func (s *Store) chains() *Chains { return &Chains{s} }
 
-// Lock implements tokens.ChainStore: first against the goroutines of this process, then
-// against other processes, by a lock on one byte of tokens.lock. A process that dies
-// loses its locks at once.
+// Lock implements tokens.ChainStore. It locks a chain among the goroutines of this
+// process first, and then among processes, with a lock on one byte of tokens.lock. A
+// process that dies loses its locks at once.
 func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
 	if err := c.s.writable(); err != nil {
 		return nil, err
@@ -63,9 +63,9 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 	return chain, ok, err
 }
 
-// Save implements tokens.ChainStore. A context that ends does not stop a Save that has
-// begun. The copy of tokens.db is written too; a failure there is logged, not returned,
-// since the chain itself is safe then.
+// Save implements tokens.ChainStore. A Save that has begun is not stopped by the end of
+// its context. It also writes the copy of tokens.db. A failure there is logged and not
+// returned, since the chain itself is safe.
 func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
 	return c.put(ctx, key, chain, seeds, func(seal.Row) error { return nil })
 }
@@ -77,8 +77,7 @@ func (c *Chains) Swap(ctx context.Context, key tokens.ChainKey, chain tokens.Cha
 	})
 }
 
-// put makes a chain the newest state, unless allow returns an error for the row that is
-// there.
+// put makes a chain the newest state, unless allow returns an error for the stored row.
 func (c *Chains) put(
 	ctx context.Context,
 	key tokens.ChainKey,
@@ -185,8 +184,9 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 	return removed, err
 }
 
-// Rekey implements store.Chains. Rows that are in the new form already are left as they
-// are. What did not fit the seal, and was taken as good, is logged.
+// Rekey implements store.Chains. Rows that are encrypted with the new key already are
+// left as they are. It is logged if the rows did not fit the seal and were accepted all
+// the same.
 func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
 	if err := c.s.writable(); err != nil {
 		return 0, err
@@ -223,7 +223,7 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 	return changed, nil
 }
 
-// renewed returns the rows that need it, encrypted anew with a key.
+// renewed returns the rows for which need returns true, encrypted with another key.
 func (c *Chains) renewed(t tx, to *seal.Key, need func(*seal.Row) bool) (out []seal.Row, err error) {
 	err = chainTable{t}.Each(func(r *seal.Row) error {
 		if r.Removed || !need(r) {
@@ -239,8 +239,8 @@ func (c *Chains) renewed(t tx, to *seal.Key, need func(*seal.Row) bool) (out []s
 	return out, err
 }
 
-// upgrade encrypts tokens anew that an older version encrypted with this key, and seals
-// the file: from then on older rows are known as such.
+// upgrade encrypts tokens again that an older version encrypted with this key, and
+// seals the file, so that older rows are recognised from then on.
 func (c *Chains) upgrade(ctx context.Context) error {
 	key := c.s.sh.key.Load()
 	if key == nil || c.s.readOnly {
@@ -258,8 +258,8 @@ func (c *Chains) upgrade(ctx context.Context) error {
 	})
 }
 
-// wipe empties the write-ahead log, in which the former state of a row, perhaps a plain
-// token, would stand until the log comes round again. The pages themselves are
+// wipe empties the write-ahead log. Otherwise the former state of a row, perhaps a
+// plain token, would stay there until the log is overwritten. The pages of the file are
 // overwritten by secure_delete. It is best effort: another process that reads at this
 // moment prevents it.
 func (c *Chains) wipe() {
@@ -269,8 +269,8 @@ func (c *Chains) wipe() {
 	})
 }
 
-// unsealed counts the chains whose tokens are not in the form in which the configured key
-// would write them, and returns the tenant of one of them.
+// unsealed counts the chains whose tokens are not encrypted with the configured key (or
+// not plain without one), and returns the tenant of one of them.
 func (c *Chains) unsealed(ctx context.Context) (n int, example string, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		n = 0

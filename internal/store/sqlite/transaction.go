@@ -31,7 +31,7 @@ func (t tx) exec(query string, args ...any) error {
 	return err
 }
 
-// row runs a query that gives one row. The error of preparing it comes out of Scan.
+// row runs a query for one row. An error of preparing it is returned by Scan.
 func (t tx) row(query string, args ...any) *sql.Row {
 	s, err := t.stmt(query)
 	if err != nil {
@@ -63,19 +63,18 @@ func (t tx) stmt(query string) (*sql.Stmt, error) {
 	return s, err
 }
 
-// update runs fn in one transaction. The context ends the waiting for other calls and
-// other processes, not the transaction: its outcome must be known, and a rotated token
-// must be saved even while everything is shutting down. A file found damaged is
-// replaced and fn run again.
+// update runs fn in one transaction. The context ends the wait for other calls and
+// other processes, but not the transaction: its outcome must be known, and a rotated
+// token must be saved even during a shutdown. If the file turns out to be damaged, it
+// is replaced, and fn is run again.
 func (f *file) update(ctx context.Context, fn func(tx) error) error {
 	return f.use(ctx, func() error { return f.transact(ctx, fn) })
 }
 
 func (f *file) transact(ctx context.Context, fn func(tx) error) error { return f.begin(ctx, fn, false) }
 
-// begin runs fn in a transaction as soon as other processes let it. Nothing of SQLite
-// gets the context: a call that was interrupted has the connection closed by
-// database/sql.
+// begin runs fn in a transaction as soon as other processes allow it. No call of SQLite
+// gets the context: database/sql would close the connection after an interrupted call.
 func (f *file) begin(ctx context.Context, fn func(tx) error, readOnly bool) error {
 	for end := time.Now().Add(busyTimeout); ; {
 		begun, err := f.once(fn, readOnly)
@@ -147,8 +146,8 @@ func (f *file) use(ctx context.Context, fn func() error) error {
 	return nil
 }
 
-// errNoFile: a ReadOnly store whose file does not exist. Readers answer as if it were
-// empty.
+// errNoFile says that the file of a ReadOnly store does not exist. Readers return what
+// they would for an empty one.
 var errNoFile = errors.New("no file yet")
 
 // heal replaces a file that turned out to be damaged while it was in use.
@@ -179,8 +178,8 @@ func (f *file) heal(damage error) error {
 	return err
 }
 
-// reconnect opens the file again. When that fails it keeps a handle all the same, so
-// that a later call can try again.
+// reconnect opens the file again. If that fails it keeps a handle all the same, so that
+// a later call can try again.
 func (f *file) reconnect() error {
 	err := f.connect()
 	if err != nil {
@@ -196,7 +195,7 @@ func (f *file) disconnect() (err error) {
 		f.spareNames()
 		err = f.db.Close()
 		f.db = nil
-		f.stands.Store(nil)
+		f.opened.Store(nil)
 	}
 
 	return err

@@ -17,9 +17,9 @@ const unitsFile = "defender.db"
 
 // The id of a seen blob is the unit's id and a sequence number, so that the blobs of a
 // unit are neighbours in the one B-tree. data comes last: the other columns are read
-// without it. The tables call a unit a feed, as format 1 did. SQLite keeps these texts as
-// they are, and files are compared with them: a change, even of a space, needs a new
-// version (upgrade.go).
+// without it. The tables call a unit a feed, as format 1 did. SQLite stores these texts
+// as they are, and files are compared with them: any change, even of a space, needs a
+// new version (upgrade.go).
 const unitsSchema = `
 	CREATE TABLE feeds (
 		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL,` +
@@ -48,8 +48,8 @@ const seqBits = 32
 // historyStep is the least time between two remembered checkpoints of a unit.
 const historyStep = 10 * time.Second
 
-// unitCache is what is known of a unit without reading the file. Only the process that
-// runs inputs writes, so it stays true.
+// unitCache is what is known of a unit without reading the file. It stays true, since
+// only the process that runs inputs writes.
 type unitCache struct {
 	id    int64
 	state unitstate.State
@@ -61,12 +61,12 @@ func (fc *unitCache) table(t tx) seenTable { return seenTable{t, fc.id} }
 // unitCaches is guarded by units.mu.
 type unitCaches struct {
 	m     map[alert.UnitKey]*unitCache
-	alone bool  // this process runs inputs: no other writes
-	marks marks // of this run; without inputs zero
+	alone bool  // this process runs inputs, so that no other writes
+	marks marks // of this run; zero without inputs
 }
 
-// clear is called whenever a writing transaction fails: what is in the cache may not be
-// in the file then.
+// clear is called whenever a writing transaction fails: the file may not have what is
+// in the cache.
 func (c *unitCaches) clear() { c.m = nil }
 
 // unit reads a unit's row and the list of its blobs; nil if there is no row.
@@ -89,8 +89,8 @@ func (sh *shared) unit(t tx, key alert.UnitKey) (*unitCache, error) {
 	}
 
 	if fc.state, err = unitstate.Decode(state); err != nil {
-		// One row is not the file: the others are good. The next commit of this unit
-		// writes a good one.
+		// The other rows are good, so the file is not replaced. The next commit of this
+		// unit writes a good row.
 		sh.log.Error(fmt.Sprintf(
 			"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, "+
 				"alerts may be emitted again",
@@ -151,7 +151,7 @@ func (fc *unitCache) readBlobs(t tx) error {
 	return rows.Err()
 }
 
-// ensure is as unit, and makes the row if there is none.
+// ensure is unit, but makes the row if there is none.
 func (sh *shared) ensure(t tx, key alert.UnitKey) (*unitCache, error) {
 	fc, err := sh.unit(t, key)
 	if fc != nil || err != nil {
@@ -171,8 +171,8 @@ func (sh *shared) moment() unitstate.Moment {
 	return unitstate.Moment{Boot: sh.cache.marks.last.Boot, At: sh.uptime()}
 }
 
-// Load implements Units. A unit of which the row or a part of the seen-set is damaged
-// is repaired as far as it goes, and logged.
+// Load implements store.Units. If the row of the unit or a part of the seen-set is
+// damaged, it is logged, and the rest is returned.
 func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	c store.Checkpoint, seen []store.Seen, ok bool, err error,
 ) {
@@ -195,7 +195,7 @@ func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	return c, seen, ok, err
 }
 
-// readSeen gives the entries, not older than from, of blobs that are neighbours.
+// readSeen returns the entries, not older than from, of blobs that are neighbours.
 func readSeen(t tx, unit int64, blobs []unitstate.Part, from tick.Tick) ([]store.Seen, error) {
 	if len(blobs) == 0 {
 		return nil, nil

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An upgrade makes a file of one version out of a file of the version before.
+// upgrade converts a file from one version to the next.
 type upgrade struct {
 	// change is SQL that changes the tables. It runs in one transaction with the new
 	// version number.
@@ -20,8 +20,8 @@ type upgrade struct {
 	show string
 }
 
-// showUpgraded lets a ReadOnly store read a file of an older version, which stays as it
-// is.
+// showUpgraded lets a ReadOnly store read a file of an older version without converting
+// it.
 func (f *file) showUpgraded(db *sql.DB, from int64) error {
 	for _, step := range f.upgrades[from-1:] {
 		if _, err := db.Exec(step.show); err != nil {
@@ -32,7 +32,7 @@ func (f *file) showUpgraded(db *sql.DB, from int64) error {
 	return nil
 }
 
-// upgrade brings a file of an older version to the present one. The caller holds
+// upgrade converts a file of an older version to the present one. The caller holds
 // rangeOpen.
 func (f *file) upgrade(db *sql.DB, from int64) error {
 	// A process of the older version that has the file open could not use it afterwards.
@@ -84,8 +84,9 @@ var changeTo2 string
 //go:embed upgrade2_show.sql
 var showAs2 string
 
-// unitsTo2 gives deferred work a kind. Version 1 told the kinds apart by what was
-// missing and by the text of the reason, and its status counted under another name.
+// unitsTo2 adds the kind of deferred work. In version 1 the kind followed from what was
+// missing and from the text of the reason, and the status had the count under another
+// name.
 var unitsTo2 = upgrade{change: deferredSchema + changeTo2, show: showAs2}
 
 // unitsTo3 adds the documents.

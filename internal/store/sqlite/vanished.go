@@ -16,26 +16,27 @@ import (
 )
 
 // SQLite goes on writing into a file that was removed, moved away or replaced, and
-// whatever is written then is gone at the next start: with tokens.db, a sign-in for
-// each tenant. So a Store checks that its files still stand where it opened them. The
-// process that runs inputs writes them there again, from what it has open. Other
-// processes open those files then: of two that rescue the same file, one would lose what
-// the other has written since.
+// everything that is written then is lost at the next start: with tokens.db, each
+// tenant needs a new sign-in. So a Store checks that its files are still where it
+// opened them. If not, the process that runs inputs writes them there again, from the
+// files that it has open. Other processes then open the new files: if two processes
+// rescued the same file, one would lose what the other has written since.
 
 const (
-	checkEvery  = time.Second      // a few lstat(2)
-	rescuePause = 30 * time.Second // after a rescue that failed
+	checkEvery  = time.Second      // each check is a few lstat(2)
+	rescuePause = 30 * time.Second // after a failed rescue
 )
 
-// A fileID is device and inode; zero: there is no file.
+// fileID is device and inode of a file; zero if there is none.
 type fileID [2]uint64
 
-// standing is what stands at the names of a database, in the order of suffixes.
-type standing [4]fileID
+// fileIDs are the files that have the names of a database, in the order of suffixes.
+type fileIDs [4]fileID
 
-// names looks what stands at the names of the database now; nil if that cannot be told.
-func (f *file) names() *standing {
-	s := new(standing)
+// names returns the files that have the names of the database now; nil if that cannot
+// be found out.
+func (f *file) names() *fileIDs {
+	s := new(fileIDs)
 
 	for i, suffix := range suffixes {
 		info, err := os.Lstat(f.path() + suffix)
@@ -50,15 +51,16 @@ func (f *file) names() *standing {
 	return s
 }
 
-// noSuchFile: also when something else than a directory is where the directory was.
+// noSuchFile reports whether an error says that there is no such file, also because its
+// directory was replaced by something else.
 func noSuchFile(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// moved reports whether another file, or none, stands at the name of the database, or
-// (beside) at that of its log or index.
+// moved reports whether another file, or none, has the name of the database now; if
+// beside is true, also that of its log or index.
 func (f *file) moved(beside bool) bool {
-	was, is := f.stands.Load(), f.names()
+	was, is := f.opened.Load(), f.names()
 	switch {
 	case was == nil || is == nil:
 		return false
@@ -69,8 +71,8 @@ func (f *file) moved(beside bool) bool {
 	return was[0] != is[0]
 }
 
-// spareNames keeps SQLite from removing, when it closes a database that moved, the log
-// of another one that has its name now.
+// spareNames is called before a database is closed. If the database was moved, it keeps
+// SQLite from removing the log of another one that has its name now.
 func (f *file) spareNames() {
 	if !f.moved(true) {
 		return
@@ -94,7 +96,7 @@ func (f *file) spareNames() {
 	}
 }
 
-// movedLock reports the same of a file that is only locked.
+// movedLock is moved for a lock file.
 func (sh *shared) movedLock(name string, f *os.File) bool {
 	if f == nil {
 		return false
@@ -110,7 +112,7 @@ func (sh *shared) movedLock(name string, f *os.File) bool {
 	return err == nil && !os.SameFile(was, is)
 }
 
-// vanished returns the names of our files that no longer stand where they were opened.
+// vanished returns the names of our files that are no longer where they were opened.
 // The caller holds registry.mu.
 func (sh *shared) vanished() (names []string) {
 	for _, f := range []*file{sh.tokens, sh.units} {
@@ -132,8 +134,8 @@ func (sh *shared) vanished() (names []string) {
 
 var began = time.Now()
 
-// checkFiles restores what has vanished. It checks once a second, unless it is to be now.
-// An error says that the files must not be used.
+// checkFiles restores files that have vanished. It checks once a second at most, unless
+// now is true. If it returns an error, the files must not be used.
 func (sh *shared) checkFiles(now bool) error {
 	clock := int64(time.Since(began))
 	if last := sh.checked.Load(); !now && last != 0 && clock-last < int64(checkEvery) {
@@ -151,8 +153,8 @@ func (sh *shared) checkFiles(now bool) error {
 	return sh.restoreFiles()
 }
 
-// restoreFiles puts the files back, or follows the process that has. The caller holds
-// registry.mu.
+// restoreFiles restores the files, or opens those that another process has restored.
+// The caller holds registry.mu.
 func (sh *shared) restoreFiles() error {
 	names := sh.vanished()
 
@@ -166,7 +168,7 @@ func (sh *shared) restoreFiles() error {
 
 	for _, f := range []*file{sh.tokens, sh.units} {
 		if f.mu.lock(ctx) != nil {
-			return nil // in use for long: another time
+			return nil // a long call uses it: the next check tries again
 		}
 		defer f.mu.unlock()
 	}
@@ -181,7 +183,8 @@ func (sh *shared) restoreFiles() error {
 	return nil
 }
 
-// reportRescue logs how a rescue ended: a failure once, until one works.
+// reportRescue logs how a rescue ended. It logs a failure once, until a rescue
+// succeeds.
 func (sh *shared) reportRescue(names, found []string, err error) {
 	what := fmt.Sprintf(
 		"%s: %s no longer there, though in use (removed, moved away, or replaced by a restored backup?)",
@@ -207,7 +210,7 @@ func (sh *shared) reportRescue(names, found []string, err error) {
 
 	text := what + "; everything was written again from what was still open, nothing is lost"
 	if len(found) > 0 {
-		text += "; what stood there instead is now " + strings.Join(found, " and ") +
+		text += "; what was there instead is now " + strings.Join(found, " and ") +
 			" (stop Fluent Bit before you restore a backup)"
 	}
 
@@ -223,9 +226,9 @@ func areOrIs(names []string) string {
 	return strings.Join(names, ", ") + " are"
 }
 
-// rescue writes anew what has vanished, out of what is still open. It gives the files
-// that had to make room. The caller holds registry.mu and both files' mu. After an
-// error everything is as before, or further on: it can be called again.
+// rescue writes files that have vanished again, from those that are still open. It
+// returns the new names of files that were there instead. The caller holds registry.mu
+// and both files' mu. After an error it can be called again.
 func (sh *shared) rescue(ctx context.Context) (found []string, err error) {
 	if err := sh.remakeDir(); err != nil {
 		return nil, err
@@ -242,7 +245,7 @@ func (sh *shared) rescue(ctx context.Context) (found []string, err error) {
 		defer sh.locks.unlock(at)
 	}
 
-	sh.copyTrouble(sh.wholeCopy()) // first: a process that dies from here on finds the tokens in it
+	sh.copyTrouble(sh.wholeCopy()) // first, so that the tokens are in it if this process dies
 
 	for _, f := range []*file{sh.tokens, sh.units} {
 		if !f.moved(true) {
@@ -262,8 +265,8 @@ func (sh *shared) rescue(ctx context.Context) (found []string, err error) {
 	return found, nil
 }
 
-// remakeDir makes the directory again if it is gone, for the same owner, and takes it
-// over in any case.
+// remakeDir makes the directory again, with the same owner, if it is gone. It calls
+// adopt in any case.
 func (sh *shared) remakeDir() error {
 	_, err := os.Lstat(sh.dir.path)
 	gone := noSuchFile(err)
@@ -292,7 +295,7 @@ func (sh *shared) remakeDir() error {
 	return nil
 }
 
-// adopt goes on with the directory that has the place of ours.
+// adopt makes the directory that has the path of ours the one that is used.
 func (sh *shared) adopt(d directory) {
 	for _, ours := range []*directory{&sh.dir, &sh.tokens.dir, &sh.units.dir} {
 		ours.id, ours.uid, ours.gid = d.id, d.uid, d.gid // the rest is the same, and read without locks
@@ -305,7 +308,7 @@ func (sh *shared) adopt(d directory) {
 	}
 }
 
-// relock makes lock files that are gone anew and locks them as they were. A redemption
+// relock makes lock files again that are gone, and locks them as before. A redemption
 // under way keeps its lock on the old file.
 func (sh *shared) relock() error {
 	if sh.movedLock(inputsFile, sh.inputsLock) {
@@ -334,14 +337,14 @@ func (sh *shared) relock() error {
 	return nil
 }
 
-// rewrite writes the whole database to its name and goes on with that file. found is
-// what stood there and is not ours.
+// rewrite writes the whole database to its name and opens that file. found is the new
+// name of a file that was there and is not ours.
 func (f *file) rewrite() (found string, err error) {
 	if err := vacuumFresh(f.db, f.dir); err != nil {
 		return "", err
 	}
 
-	was, is := f.stands.Load(), f.names()
+	was, is := f.opened.Load(), f.names()
 	for i := range suffixes {
 		if found == "" && is != nil && is[i] != (fileID{}) && is[i] != was[i] {
 			if found, err = f.dir.quarantine(f.name, "found", f.now()); err != nil {
@@ -349,7 +352,7 @@ func (f *file) rewrite() (found string, err error) {
 			}
 		}
 	}
-	// A log that is left of the old file would be taken for the new one's.
+	// SQLite would take a log of the old file for that of the new one.
 	for _, suffix := range suffixes[1:] {
 		if err := os.Remove(f.path() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return found, err
@@ -365,8 +368,8 @@ func (f *file) rewrite() (found string, err error) {
 	return found, f.reconnect()
 }
 
-// switchFiles opens the files that have taken the place of ours. The caller holds
-// registry.mu and both files' mu.
+// switchFiles opens the files that have replaced ours. The caller holds registry.mu and
+// both files' mu.
 func (sh *shared) switchFiles(ctx context.Context) error {
 	for _, f := range []*file{sh.tokens, sh.units} {
 		if is := f.names(); f.moved(false) && is[0] == (fileID{}) && !sh.dir.readOnly {

@@ -13,10 +13,10 @@ import (
 	"fluent-bit-defender/tokens/tokenstest"
 )
 
-// TestStore holds an implementation against the promises in the comments of store.Store
-// and store.Chains. open opens an empty store without a key and without inputs, and
-// sealed makes one for tokenstest.TestSealedStore, anew for each test. What is polled is
-// tested by TestUnits.
+// TestStore tests that an implementation keeps the promises in the comments of
+// store.Store and store.Chains. For each test, open opens an empty store without a key
+// and without inputs, and sealed makes one for tokenstest.TestSealedStore. TestUnits
+// tests the rest.
 func TestStore(t *testing.T, open func(*testing.T) store.Store, sealed func(*testing.T) tokenstest.Tamperer) {
 	t.Run("who can write the rows cannot choose the token", func(t *testing.T) {
 		tokenstest.TestSealedStore(t, sealed)
@@ -259,8 +259,8 @@ func accessIsDropped(t *testing.T, s store.Store) {
 	expectAccess(t, s, accessKey(b, "contoso"), "")
 }
 
-// endedAccessGoes shows that tokens do not pile up: what has ended goes when another one
-// is kept.
+// endedAccessGoes shows that tokens do not pile up: those that have ended are deleted
+// when another one is kept.
 func endedAccessGoes(t *testing.T, s store.Store) {
 	rekey(t, s, 1)
 

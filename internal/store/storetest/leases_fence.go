@@ -24,7 +24,7 @@ var fencePromises = []promise{
 	{"a commit that races a claim is there or refused", commitRacesClaim},
 }
 
-// lost makes a node that has lost units to another one.
+// lost returns a node that has lost units to another one.
 func (f *fleet) lost(keys ...alert.UnitKey) (old, owner *member) {
 	f.t.Helper()
 

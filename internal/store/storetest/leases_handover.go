@@ -20,7 +20,7 @@ var handOverPromises = []promise{
 	{"what was released uncommitted is marked and complete", releasedUncommitted},
 }
 
-// expectProgress compares what a unit loads with what was committed last.
+// expectProgress compares the progress of a unit with what was committed last.
 func expectProgress(t *testing.T, m *member, key alert.UnitKey, want store.Checkpoint, seen []store.Seen) {
 	t.Helper()
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
-	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -35,7 +34,7 @@ var takeoverPromises = []promise{
 	{"times that are kept are on the clock of the place", timesKept},
 }
 
-// at makes the checkpoint of these tests.
+// at returns a checkpoint for these tests.
 func at(watermark tick.Tick) store.Checkpoint {
 	return store.Checkpoint{Floor: 100, Watermark: watermark, SeenSince: 50}
 }
@@ -151,7 +150,7 @@ func goesBackNoFurther(t *testing.T, f *fleet) {
 	}
 }
 
-// put adds an event that was rejected, with the mark that it has after a takeover.
+// put adds a rejected event, and returns it with the mark that it has after a takeover.
 func (m *member) put(key alert.UnitKey, event string) store.Deferred {
 	m.t.Helper()
 
@@ -361,218 +360,4 @@ func othersStay(t *testing.T, f *fleet) {
 	a.holds(other...) // expired is not dead
 	Expect(t, a, other[0], at(1000), Entries(900, 10))
 	commit(t, a, store.Commit{Key: other[0], Checkpoint: at(1100)})
-}
-
-// givenAway returns a node that has given unit 1 to b, and holds unit 2.
-func givenAway(t *testing.T, f *fleet) (a, b *member) {
-	t.Helper()
-
-	a, b = f.join("a", keys(1, 2)...), f.join("b")
-	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 100)})
-
-	if err := a.Release(t.Context(), true, Key(1)); err != nil {
-		t.Fatal(err)
-	}
-
-	b.claim(store.Claim{Units: keys(1)}, Key(1))
-	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1100), Seen: Entries(1000, 100)})
-
-	return a, b
-}
-
-func givenIsUndone(t *testing.T, f *fleet) {
-	_, b := givenAway(t, f)
-	c := f.join("c")
-	f.expire(b, c)
-	c.takeOver(Key(2))
-
-	// It may be delivering at this moment.
-	c.claim(store.Claim{Units: keys(1), Expired: true})
-	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1150)})
-
-	b.givesBack(Key(1))
-	c.takeOver(Key(1))
-	Expect(t, c, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
-
-	if s := c.holds(keys(1, 2)...); len(s.Recalled) > 0 {
-		t.Errorf("recalled again: %v", s.Recalled)
-	}
-
-	commit(t, c, store.Commit{Key: Key(1), Checkpoint: at(1300)})
-}
-
-// givesBack renews, and releases the units that are recalled.
-func (m *member) givesBack(want ...alert.UnitKey) {
-	m.t.Helper()
-
-	recalled := m.renew().Recalled
-	if !sameKeys(recalled, want) {
-		m.t.Errorf("recalled from %s: %v, want %v", m.id, recalled, want)
-	}
-
-	m.release(false, recalled...)
-}
-
-func givenAll(t *testing.T, f *fleet) {
-	a, b := givenAway(t, f)
-	a.release(true, Key(2))
-	b.claim(store.Claim{Units: keys(2)}, Key(2))
-	b.toRecall(false)
-	f.expire(b)
-	b.toRecall(true)
-	b.claim(store.Claim{Expired: true})
-	b.givesBack(keys(1, 2)...)
-	b.toRecall(false)
-	b.takeOver(keys(1, 2)...)
-	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
-}
-
-// toRecall renews, and compares whether something is to be recalled.
-func (m *member) toRecall(want bool) {
-	m.t.Helper()
-
-	if got := m.renew().ToRecall; got != want {
-		m.t.Errorf("ToRecall of %s = %t, want %t", m.id, got, want)
-	}
-}
-
-func recalledFromTheDead(t *testing.T, f *fleet) {
-	a, b, c := f.join("a", keys(1, 2)...), f.join("b"), f.join("c")
-
-	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 10)})
-	f.Advance(3 * time.Hour)
-	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1050), Seen: Entries(1000, 10)})
-	f.Advance(replay - time.Hour) // what came last is within takeover_replay, and the first is not
-
-	for _, m := range []*member{a, b, c} {
-		m.renew()
-	}
-
-	a.release(true, Key(1))
-	b.claim(store.Claim{Units: keys(1)}, Key(1))
-	f.expire(b, c)
-	c.takeOver(Key(2))
-
-	// The other node dies before it has given the unit back.
-	f.Advance(ttl / 2)
-	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1200), Seen: Entries(1100, 10)})
-	b.renew()
-	c.renew()
-	f.expire(c)
-	c.takeOver(Key(1))
-	Expect(t, c, Key(1), marked(at(1000)), Entries(900, 10))
-}
-
-func givenLongAgo(t *testing.T, f *fleet) {
-	a, b := givenAway(t, f)
-	f.Advance(replay + 2*time.Hour)
-	a.renew()
-	f.expire(b)
-	b.takeOver(Key(2))
-	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1200)})
-	Expect(t, b, Key(1), at(1200), append(Entries(900, 100), Entries(1000, 100)...))
-}
-
-func givenBeforeJoin(t *testing.T, f *fleet) {
-	_, b := givenAway(t, f)
-	f.expire(b)
-	f.join("a")
-	b.givesBack(Key(1))
-	b.takeOver(keys(1, 2)...)
-	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
-}
-
-// joinWithClock is join for a node whose clock is ahead by this much.
-func (f *fleet) joinWithClock(id string, by time.Duration, keys ...alert.UnitKey) *member {
-	f.t.Helper()
-
-	m := &member{
-		Shared: f.Open(f.t, true, func() time.Time { return time.Now().Add(by) }),
-		t:      f.t,
-		id:     id,
-	}
-	f.t.Cleanup(func() { m.Close() })
-
-	if err := m.Join(f.t.Context(), node(id)); err != nil {
-		f.t.Fatal(err)
-	}
-
-	m.claim(store.Claim{Units: keys}, keys...)
-
-	return m
-}
-
-// timesKept hands a unit from a node to one with another clock.
-func timesKept(t *testing.T, f *fleet) {
-	const off = time.Hour
-
-	fast, slow := f.joinWithClock("fast", off, Key(1)), f.joinWithClock("slow", -off)
-	begin := time.Now().Truncate(time.Hour).Add(30 * time.Minute) // far from the end of an hour
-
-	ownTime := func(by, after time.Duration) time.Time { return begin.Add(by + after) }
-	hours := func(by time.Duration) (h health.Hours) {
-		for _, ago := range []time.Duration{5 * time.Hour, time.Hour, time.Hour, 0} {
-			h.Add(ownTime(by, -ago))
-		}
-
-		return h
-	}
-
-	put := store.Deferred{Kind: store.RejectedEvent, Events: []byte("a"), NextTry: ownTime(off, 5*time.Minute)}
-	if _, err := fast.PutDeferred(t.Context(), Key(1), put); err != nil {
-		t.Fatal(err)
-	}
-
-	put.NextTry = time.Time{}
-	inCommit := store.Deferred{Kind: store.RejectedEvent, Events: []byte("b"), NextTry: ownTime(off, 5*time.Minute)}
-	commit(t, fast, store.Commit{Key: Key(1), Checkpoint: at(1000), Deferred: []store.Deferred{put, inCommit}})
-
-	shown := store.Status{LastSuccess: ownTime(off, 0), Hours: hours(off), RelationshipEnd: begin}
-	if err := fast.SetStatus(t.Context(), map[alert.UnitKey]store.Status{Key(1): shown}); err != nil {
-		t.Fatal(err)
-	}
-
-	fast.release(true, Key(1))
-	slow.claim(store.Claim{Units: keys(1)}, Key(1))
-
-	near := func(got, want time.Time) bool { return got.Sub(want).Abs() < time.Minute }
-
-	list := deferred(t, slow, Key(1))
-	if want := ownTime(-off, 5*time.Minute); len(list) != 3 || !near(list[0].NextTry, want) ||
-		!list[1].NextTry.IsZero() || !near(list[2].NextTry, want) {
-		t.Errorf("deferred are %+v, want them to be tried at %v", list, want)
-	}
-
-	got, _, err := slow.Status(t.Context(), Key(1))
-	if err != nil || !near(got.LastSuccess, ownTime(-off, 0)) || got.Hours != hours(-off) ||
-		!got.RelationshipEnd.Equal(begin) {
-		t.Errorf("the status is %+v, %v", got, err)
-	}
-}
-
-func clocksOff(t *testing.T, f *fleet) {
-	slow := f.joinWithClock("slow", -48*time.Hour, keys(1)...)
-	fast := f.joinWithClock("fast", 48*time.Hour, keys(2)...)
-
-	for _, m := range []*member{slow, fast} {
-		m.claim(store.Claim{Units: keys(1, 2), Expired: true})
-	}
-
-	commit(t, slow, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 10)})
-	commit(t, fast, store.Commit{Key: Key(2), Checkpoint: at(1000), Seen: Entries(900, 10)})
-	f.Advance(replay + time.Hour)
-	slow.renew()
-	fast.renew()
-	commit(t, slow, store.Commit{Key: Key(1), Checkpoint: at(2000), Seen: Entries(1900, 10)})
-	f.Advance(ttl - time.Minute)
-	fast.renew()
-	fast.claim(store.Claim{Units: keys(1), Expired: true})
-	f.Advance(2 * time.Minute)
-	fast.takeOver(Key(1))
-	Expect(t, fast, Key(1), marked(at(1000)), Entries(900, 10))
-
-	slow.renew()
-	f.expire(slow)
-	slow.takeOver(keys(1, 2)...)
-	Expect(t, slow, Key(2), marked(at(1000)), Entries(900, 10))
 }

@@ -1,5 +1,3 @@
-// Package storetest has the conformance tests of store.Units: every implementation,
-// SQLite or a server database, runs the same.
 package storetest
 
 import (
@@ -23,18 +21,17 @@ import (
 type Backend struct {
 	// Units is opened on an empty state.
 	Units store.Units
-	// Reopen closes it in an orderly way and opens the same state again.
+	// Reopen closes it properly and opens the same state again.
 	Reopen func() store.Units
-	// Crash ends the machine that it is on without a word, and opens the state as it is
-	// then polled again, here or on another machine. It is nil for openings without
-	// inputs.
+	// Crash lets the machine crash, and opens the state as it is polled afterwards, here
+	// or on another machine. It is nil for openings without inputs.
 	Crash func() store.Units
 	// Advance moves the implementation's clocks forward.
 	Advance func(time.Duration)
 }
 
-// TestUnits holds an implementation against the promises in the comments of
-// store.Units. open gives a fresh one for each test.
+// TestUnits tests that an implementation keeps the promises in the comments of
+// store.Units. open returns a fresh one for each test.
 func TestUnits(t *testing.T, open func(t *testing.T) Backend) {
 	for _, test := range []struct {
 		promise string
@@ -60,7 +57,7 @@ func TestUnits(t *testing.T, open func(t *testing.T) Backend) {
 
 		{"a crash undoes what was committed in the last CrashWindow", crashed},
 
-		{"random operations give what a Go map gives", againstModel},
+		{"random operations have the same results as with a Go map", againstModel},
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -149,7 +146,7 @@ func commitSteps(t *testing.T, b Backend, key alert.UnitKey) {
 	}
 }
 
-// Key makes unit keys: the same number, the same key.
+// Key returns the nth unit key of the tests.
 func Key(n int) alert.UnitKey {
 	return alert.UnitKey{
 		LoginHost: "login.example",
@@ -158,7 +155,7 @@ func Key(n int) alert.UnitKey {
 	}
 }
 
-// Entries makes n seen entries of consecutive times.
+// Entries returns n seen entries with consecutive times.
 func Entries(first tick.Tick, n int) []store.Seen {
 	seen := make([]store.Seen, n)
 	for i := range seen {

@@ -13,7 +13,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// fill gives a unit one of everything.
+// fill writes one of everything to a unit.
 func fill(t *testing.T, u store.Units, key alert.UnitKey) {
 	t.Helper()
 

@@ -86,8 +86,9 @@ func markedError(which string, marked bool) error {
 	return fmt.Errorf("%s %w", which, ErrInterrupted)
 }
 
-// idle returns store.ErrInUse while a node uses one of the stores, or has died while it
-// polled: what it delivered last is not settled before another node has taken over.
+// idle returns store.ErrInUse while a node uses one of the stores, and if a node died
+// while it polled: what it delivered last has to be undone first, when another node
+// takes over.
 func idle(ctx context.Context, stores ...store.Store) error {
 	for _, s := range stores {
 		shared, ok := s.(store.Shared)
@@ -105,8 +106,8 @@ func idle(ctx context.Context, stores ...store.Store) error {
 			case n.Live:
 				return fmt.Errorf("the database is %w by node %s: stop every node first", store.ErrInUse, n.ID)
 			case n.Units > 0:
-				return fmt.Errorf("the database is %w: node %s died while it polled %d unit(s), and what it "+
-					"delivered last is not settled; start it, or another node, and stop it in good order",
+				return fmt.Errorf("the database is %w: node %s died while it polled %d unit(s), and another node "+
+					"has to take these over first; start it, or another node, and stop it properly",
 					store.ErrInUse, n.ID, n.Units)
 			}
 		}

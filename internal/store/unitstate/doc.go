@@ -1,19 +1,19 @@
-// Package unitstate decides what a store keeps of a unit besides its progress now, so
-// that the last while can be undone: checkpoints as they were earlier, and the seen-set
-// in parts that know when they were committed. It has no database and no clock; stores
-// bring both.
+// Package unitstate decides what a store keeps of a unit besides its present progress,
+// so that the last while can be undone: earlier checkpoints, and the seen-set in parts
+// with the time of their commit. It has no database and no clock; the stores have both.
 //
 // # What it promises
 //
-// After State.Undo, and the removal of all parts that are not durable, the unit is as it
-// was at some moment that was durable then: nothing that was committed later is in the
-// seen-set, all that was committed earlier is, and the checkpoint is not ahead of what
-// is.
+// After State.Undo, and the removal of all parts that are not durable, the unit is as
+// it was at some moment whose commits are durable: the seen-set has everything that was
+// committed before that moment and nothing later, and the checkpoint is not ahead of
+// it.
 //
 // The number of checkpoints and of parts is bounded by the window, however often a unit
 // commits, and an entry is rewritten a logarithmic number of times.
 //
 // # Caveats
 //
-// The bytes of Encode and AppendSeen are in files of users: they do not change.
+// The bytes of Encode and AppendSeen are in files of users, so their format must not
+// change.
 package unitstate

@@ -16,7 +16,7 @@ import (
 type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
-	// PEM is its own certificate.
+	// PEM is its own certificate in PEM form.
 	PEM []byte
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Bouncer starts pgbouncer in transaction mode in front of the server and returns the
-// port of 127.0.0.1 on which it listens. It ends with the test. Without pgbouncer on the
-// machine the test is skipped, and fails where CI is set.
+// port of 127.0.0.1 on which it listens. pgbouncer ends with the test. If it is not
+// installed, the test is skipped; where CI is set, it fails.
 func (s *Server) Bouncer(t testing.TB) int {
 	t.Helper()
 
@@ -56,7 +56,7 @@ logfile = %s
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
-		ended := c.Wait() // says that it was killed
+		ended := c.Wait() // an error, since it was killed
 
 		if t.Failed() {
 			said, _ := os.ReadFile(log)

@@ -22,13 +22,13 @@ type Database struct {
 
 var databases atomic.Int64
 
-// New returns an empty database of the shared server, which goes with the test.
+// New returns an empty database of the shared server, which is dropped after the test.
 func New(t testing.TB) *Database {
 	t.Helper()
 	return Shared(t).New(t)
 }
 
-// New returns an empty database, which goes with the test.
+// New returns an empty database, which is dropped after the test.
 func (s *Server) New(t testing.TB) *Database {
 	t.Helper()
 	return s.NewEncoded(t, "UTF8")
@@ -43,7 +43,7 @@ func (s *Server) NewEncoded(t testing.TB, encoding string) *Database {
 
 	t.Cleanup(func() {
 		if s != shared.server {
-			return // it goes as a whole
+			return // the server is removed as a whole
 		}
 
 		s.exec(t, "postgres", fmt.Sprintf(`DROP DATABASE %s WITH (FORCE)`, d.Name))
@@ -52,7 +52,7 @@ func (s *Server) NewEncoded(t testing.TB, encoding string) *Database {
 	return d
 }
 
-// URL is the connection string of the database.
+// URL returns the connection string of the database.
 func (d *Database) URL() secret.Text { return secret.New(d.Server.URL(d.Name)) }
 
 // Exec runs a statement, as a person would beside the store.
@@ -61,7 +61,7 @@ func (d *Database) Exec(t testing.TB, sql string, args ...any) {
 	d.Server.exec(t, d.Name, sql, args...)
 }
 
-// Count returns the one number that a query asks for.
+// Count returns the number that a query selects.
 func (d *Database) Count(t testing.TB, sql string, args ...any) (n int64) {
 	t.Helper()
 
@@ -72,7 +72,8 @@ func (d *Database) Count(t testing.TB, sql string, args ...any) (n int64) {
 	return n
 }
 
-// Advance moves the clock that the store goes by forward, once its tables are there.
+// Advance moves the clock that the store uses forward. Its tables must have been made
+// before.
 func (d *Database) Advance(t testing.TB, by time.Duration) {
 	t.Helper()
 

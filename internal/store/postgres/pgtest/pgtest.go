@@ -1,8 +1,8 @@
 // Package pgtest starts PostgreSQL for tests: one server for each test binary, on a
-// socket in a temporary folder, and a database of its own for each test. Tests that stop
-// or kill a server start one for themselves.
+// socket in a temporary folder, and a database of its own for each test. Tests that
+// stop or kill a server start one for themselves.
 //
-// Without PostgreSQL on the machine a test is skipped, and fails where CI is set. The
+// If PostgreSQL is not installed, a test is skipped; where CI is set, it fails. The
 // server ends with the test binary, however that ends.
 package pgtest
 
@@ -34,9 +34,9 @@ const startLimit = 2 * time.Minute
 type Server struct {
 	dir      string // has the socket and the data
 	bin      string
-	owner    *syscall.Credential // nil: this user
+	owner    *syscall.Credential // the user of the server; nil: that of this process
 	settings []string
-	extra    []string // of settings, those of the test
+	extra    []string // the settings of the test, which are among settings
 	port     int      // of the socket, and on the network if it listens there
 
 	watcher  *exec.Cmd // removes everything when this process is gone
@@ -200,7 +200,8 @@ func folder(bin string, settings []string) (*Server, error) {
 	return s, s.own()
 }
 
-// own gives the folder to another user when this one is root, which PostgreSQL refuses.
+// own makes another user the owner of the folder if this one is root, as which
+// PostgreSQL does not run.
 func (s *Server) own() error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -232,7 +233,7 @@ func (s *Server) own() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// command is one that the owner of the server runs.
+// command returns a command that the owner of the server runs.
 func (s *Server) command(program string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(s.bin, program), args...)
 	c.Dir = s.dir
@@ -242,12 +243,13 @@ func (s *Server) command(program string, args ...string) *exec.Cmd {
 	return c
 }
 
-// farewell waits until this process ends or lets go of the pipe. A kill closes it too.
-const farewell = `cat >/dev/null
+// cleanup waits until this process ends or closes the pipe (also when it is killed),
+// and then removes everything.
+const cleanup = `cat >/dev/null
 kill -QUIT $(head -n 1 data/postmaster.pid) 2>/dev/null
 rm -rf "$PWD"`
 
-// watch sees to it that nothing stays behind, however this process ends.
+// watch starts a process that removes everything, however this one ends.
 func (s *Server) watch() error {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -255,7 +257,7 @@ func (s *Server) watch() error {
 	}
 	defer read.Close()
 
-	s.watcher = s.command("sh", "-c", farewell)
+	s.watcher = s.command("sh", "-c", cleanup)
 	s.watcher.Path = "/bin/sh"
 	s.watcher.Stdin = read
 	s.lifeline = write
@@ -288,7 +290,7 @@ func (s *Server) launch() error {
 	s.server, s.ended = c, ended
 
 	go func() {
-		_ = c.Wait() // a server that was killed says so here
+		_ = c.Wait() // an error if the server was killed
 		close(ended)
 	}()
 
@@ -329,7 +331,7 @@ func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.P
 // Programs returns the directory of the programs of this PostgreSQL.
 func (s *Server) Programs() string { return s.bin }
 
-// Port returns the port of 127.0.0.1 on which a server that was started prepared listens.
+// Port returns the port of 127.0.0.1 on which a server of StartPrepared listens.
 func (s *Server) Port() int { return s.port }
 
 // PID returns the id of the server's process.
@@ -347,7 +349,7 @@ func (s *Server) Log(t testing.TB) string {
 	return string(b)
 }
 
-// Signal sends the server a signal: SIGSTOP, for instance.
+// Signal sends the server a signal, such as SIGSTOP.
 func (s *Server) Signal(t testing.TB, signal syscall.Signal) {
 	t.Helper()
 
@@ -356,7 +358,7 @@ func (s *Server) Signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
-// Stop ends the server in good order, with all its connections; Launch starts it again.
+// Stop stops the server properly, with all its connections. Launch starts it again.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 

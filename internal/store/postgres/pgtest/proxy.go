@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Proxy passes TCP connections on to a database server, or to pgbouncer, until it is told
-// otherwise: it is the network that fails between one node and the database. Its methods
-// may be called from several goroutines.
+// Proxy passes TCP connections on to a database server or to pgbouncer. With it a test
+// lets the network between a node and the database fail. Its methods are safe for
+// concurrent use.
 type Proxy struct {
 	listener        net.Listener
 	network, target string
@@ -21,7 +21,7 @@ type Proxy struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	state   proxyState
-	mark    []byte // mutes it when a client sends it
+	mark    []byte // the proxy becomes muted when a client sends this
 	open    map[net.Conn]bool
 }
 
@@ -81,7 +81,7 @@ func (p *Proxy) MuteAt(text string) {
 	p.mark = []byte(text)
 }
 
-// sends notes what a client sends.
+// sends is called with what a client sends.
 func (p *Proxy) sends(data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +159,8 @@ func (p *Proxy) pass(client net.Conn) {
 	directions.Wait()
 }
 
-// copy moves data until one side ends, and then ends both. It waits in some states.
+// copy copies data until one side ends, and then ends both. It waits while the proxy is
+// in one of the states in waiting.
 func (p *Proxy) copy(to, from net.Conn, waiting ...proxyState) {
 	buffer := make([]byte, 1<<15)
 
@@ -176,7 +177,7 @@ func (p *Proxy) copy(to, from net.Conn, waiting ...proxyState) {
 		}
 
 		if err != nil {
-			p.mayPass(waiting...) // the end of a connection does not arrive either while nothing does
+			p.mayPass(waiting...) // while nothing arrives, the end of a connection does not either
 
 			_ = to.Close()
 			_ = from.Close()
@@ -186,7 +187,7 @@ func (p *Proxy) copy(to, from net.Conn, waiting ...proxyState) {
 	}
 }
 
-// remember keeps a connection for breakAll, and reports whether it may go on.
+// remember records a connection for breakAll, and reports whether it may be used.
 func (p *Proxy) remember(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,8 +206,8 @@ func (p *Proxy) forget(c net.Conn) {
 	delete(p.open, c)
 }
 
-// mayPass waits while the network is in one of some states, and reports whether data
-// passes then.
+// mayPass waits while the proxy is in one of the given states, and reports whether data
+// passes afterwards.
 func (p *Proxy) mayPass(waiting ...proxyState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

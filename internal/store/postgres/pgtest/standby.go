@@ -7,7 +7,7 @@ import (
 )
 
 // Standby returns a running hot standby of the server, for this test alone. It answers
-// queries and takes no changes until it is promoted.
+// queries, and accepts no changes until it is promoted.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 
@@ -32,7 +32,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return b
 }
 
-// Promote makes a standby a server that takes changes.
+// Promote makes a standby a server that accepts changes.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 
@@ -42,5 +42,5 @@ func (s *Server) Promote(t testing.TB) {
 	}
 }
 
-// Folder is where the server's socket is: the host in a connection string.
+// Folder returns the folder of the server's socket: the host in a connection string.
 func (s *Server) Folder() string { return filepath.Dir(s.Socket()) }
