@@ -70,7 +70,8 @@ func (c *cli) consentCommand() *cobra.Command {
 	}
 	n.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, providerKeys)
 	f := cmd.Flags()
-	f.StringVar(&n.file, "config", "", "configuration with home_tenant_id: conf, YAML or tenants file")
+	f.StringVar(&n.file, "config", "", "configuration with home_tenant_id: conf, YAML or tenants file "+
+		"(default "+defaultConfig+", if it is there)")
 	f.BoolVar(&n.all, "all", false, "all customers that the configuration polls, or that are discovered")
 	f.BoolVar(&n.dryRun, "dry-run", false, "only show what would be done")
 	f.BoolVar(&n.json, "json", false, "print a list of JSON objects")

@@ -55,7 +55,8 @@ func (c *cli) discoverCommand() *cobra.Command {
 	}
 	d.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, providerKeys)
 	f := cmd.Flags()
-	f.StringVar(&d.file, "config", "", "configuration with home_tenant_id: conf, YAML or tenants file")
+	f.StringVar(&d.file, "config", "", "configuration with home_tenant_id: conf, YAML or tenants file "+
+		"(default "+defaultConfig+", if it is there)")
 	f.StringVar(&d.write, "write", "", "tenants file to add the customers to; made (0600) if there is none")
 	f.BoolVar(&d.probe, "probe", false, "sign in to each customer, and ask its APIs for an alert")
 	f.BoolVar(&d.json, "json", false, "print a list of JSON objects")

@@ -27,6 +27,18 @@ func TestAWrongAPISaysWhichOnesTheTenantHas(t *testing.T) {
 	contains(t, w.expect(w.run("rewind", "nobody", "--since", "1h"), 2).err, "there is no tenant")
 }
 
+func TestWithoutAConfigurationTheUsualOneIsNamed(t *testing.T) {
+	const usual = "/etc/fluent-bit/fluent-bit.conf"
+	if _, err := os.Stat(usual); err == nil {
+		t.Skip("this machine has " + usual)
+	}
+
+	w := newWorld(t)
+	for _, args := range [][]string{{"consent", "contoso"}, {"discover"}} {
+		contains(t, w.expect(w.run(append([]string{"tenants"}, args...)...), 2).err, "there is no "+usual, "--config FILE")
+	}
+}
+
 func TestTheListNamesTheAPIThatAnInputReads(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)

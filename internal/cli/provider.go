@@ -29,10 +29,14 @@ type provider struct {
 	open   *stores
 }
 
-// provider finds the provider's own tenant: in a configuration, or in the flags. close
-// must be called.
+// provider finds the provider's own tenant: in the flags, or in a configuration, which is
+// that of Fluent Bit's packages where none is named. close must be called.
 func (c *cli) provider(ctx context.Context, file string, set *settings) (*provider, error) {
 	p := &provider{c: c, set: set, open: newStores(c)}
+
+	if file == "" && set.get("home_tenant_id") == "" && exists(defaultConfig) {
+		file = defaultConfig
+	}
 
 	var err error
 	if file == "" {
@@ -93,7 +97,8 @@ func newStores(c *cli) *stores {
 func (c *cli) homeOfFlags(ctx context.Context, set *settings) (chosen, error) {
 	home := set.get("home_tenant_id")
 	if home == "" {
-		return chosen{}, usagef("give --config FILE, or --home-tenant-id with the provider's own tenant")
+		return chosen{}, usagef("there is no %s: give --config FILE, or --home-tenant-id with the provider's own "+
+			"tenant", defaultConfig)
 	}
 
 	keys := config.Map(set.given())

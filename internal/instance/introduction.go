@@ -50,7 +50,7 @@ func describeTenants(cfg *config.Input) string {
 	}
 
 	if d := cfg.Discovery; d != nil {
-		customers := fmt.Sprintf("the customers of %s, which are listed every %v,", d.Home.HomeTenantID, d.Every)
+		customers := fmt.Sprintf("the customers of %s (listed every %s)", d.Home.HomeTenantID, config.FormatDuration(d.Every))
 		if len(cfg.Tenants) == 0 {
 			text = "polls " + customers
 		} else {
@@ -63,10 +63,10 @@ func describeTenants(cfg *config.Input) string {
 	case 0:
 		return text
 	case 1:
-		return fmt.Sprintf("%s every %v", text, shown[0])
+		return fmt.Sprintf("%s every %s", text, config.FormatDuration(shown[0]))
 	}
 
-	return fmt.Sprintf("%s every %v to %v", text, shown[0], shown[len(shown)-1])
+	return fmt.Sprintf("%s every %s to %s", text, config.FormatDuration(shown[0]), config.FormatDuration(shown[len(shown)-1]))
 }
 
 // describeStore says which store is in use, and whether tokens are encrypted.
