@@ -24,9 +24,9 @@ func (k *ownKeys) Append(dst []byte, _ alert.Version, raw []byte) ([]byte, int, 
 	return k.tc.object(dst, raw)
 }
 
-// noBody is what a record with nothing but a CEF line has beside it. Its row is
-// transcoded only to find out whether it is valid: the lookups of a line take that for
-// granted.
+// noBody is the body of a record that has only a CEF line: it appends nothing. It
+// transcodes the row all the same to find out whether the row is valid, since the CEF
+// line is made of valid rows only.
 type noBody struct{ ownKeys }
 
 func newNoBody(Options) (bodyEncoder, error) { return &noBody{}, nil }
@@ -44,8 +44,8 @@ type message struct{}
 func newMessage(Options) (bodyEncoder, error) { return message{}, nil }
 
 // Append implements bodyEncoder. It fails if the bytes are not UTF-8, which msgpack
-// cannot hold in a str, or are no object. It does not check what is in the object:
-// whoever parses the message does.
+// cannot hold in a str, or are not an object. It does not check the inside of the object:
+// that is left to the program that parses the message.
 func (message) Append(dst []byte, _ alert.Version, raw []byte) ([]byte, int, error) {
 	if _, err := openingBrace(raw); err != nil {
 		return dst, 0, err

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -22,7 +20,7 @@ type cefBuilder struct {
 	entities cefCandidates
 	pairs    []cefPair
 	line     []byte
-	move     []byte // Encoder.Alert's, to put a line in its place
+	move     []byte // Encoder.Alert uses it to put a line in its place
 }
 
 // A cefPair is one key of the extension with its value, cut to the key's length and not
@@ -76,7 +74,7 @@ func (c *cefBuilder) alert(raw []byte, id alert.ID) []byte {
 	return c.finish(class, name, cefSeverity(m.severity.get(a)))
 }
 
-// release forgets the row, of which the fields are parts.
+// release drops the fields, which are parts of the row, so that its memory can be freed.
 func (c *cefBuilder) release() {
 	clear(c.fields)
 	c.entities.release()
@@ -105,7 +103,7 @@ func (c *cefBuilder) health(h Health) []byte {
 	return c.finish("health", "Defender tenant failing", "8")
 }
 
-// cefSeverity puts a service's severity on ArcSight's scale from 0 to 10.
+// cefSeverity returns a service's severity on ArcSight's scale from 0 to 10.
 func cefSeverity(s string) string {
 	switch strings.ToLower(s) {
 	case "informational":
@@ -121,63 +119,14 @@ func cefSeverity(s string) string {
 	return "Unknown"
 }
 
-// add puts a value behind the others, unless nothing of it is left.
+// add adds a value to the line, unless extensionText leaves nothing of it.
 func (c *cefBuilder) add(key, label string, limit int, value string) {
 	if value = extensionText(value, limit); value != "" {
 		c.pairs = append(c.pairs, cefPair{key, value, label})
 	}
 }
 
-// extensionText returns a value without what a line cannot hold: control characters
-// other than line breaks, spaces at its ends, and what is beyond limit bytes (0: no
-// limit).
-func extensionText(s string, limit int) string {
-	s = strings.Trim(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\r' {
-			return -1
-		}
-
-		return r
-	}, s), " ")
-	if limit > 0 {
-		s = cutText(s, limit)
-	}
-
-	return s
-}
-
-// headerText does the same for a field of the header. A line break becomes a space.
-func headerText(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
-			return -1
-		}
-
-		return r
-	}, strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"))
-
-	return cutText(strings.Trim(strings.ReplaceAll(s, "\n", " "), " "), limit)
-}
-
-// cutText cuts s to at most limit bytes, between characters, and leaves no space at the
-// end.
-func cutText(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-
-	if limit <= 0 {
-		return ""
-	}
-
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-
-	return strings.TrimRight(s[:limit], " ")
-}
-
-// finish writes the line, shortening it as far as it must.
+// finish writes the line, and shortens it if it is too long.
 func (c *cefBuilder) finish(class, name, severity string) []byte {
 	defer func() { clear(c.pairs[:cap(c.pairs)]) }() // they are parts of a copy of the row, which may be large
 
@@ -222,7 +171,7 @@ func (p *cefPair) size() int {
 	return n
 }
 
-// shorten makes the line at least over bytes shorter, or as short as it may become.
+// shorten makes the line at least over bytes shorter, or as short as is allowed.
 func (c *cefBuilder) shorten(over int) {
 	for _, key := range cutFirst {
 		for i := 0; over > 0 && i < len(c.pairs); i++ {
@@ -252,53 +201,5 @@ func (c *cefBuilder) shorten(over int) {
 	}
 }
 
+// drop removes the pair i from the line.
 func (c *cefBuilder) drop(i int) { c.pairs = append(c.pairs[:i], c.pairs[i+1:]...) }
-
-// cutEscaped cuts s so that no more than limit bytes are left of it once it is escaped.
-func cutEscaped(s string, limit int) string {
-	n := 0
-	for i, r := range s {
-		n += utf8.RuneLen(r)
-		switch r {
-		case '\\', '=', '\n', '\r':
-			n++
-		}
-
-		if n > limit {
-			return strings.TrimRight(s[:i], " ")
-		}
-	}
-
-	return s
-}
-
-func escapedLen(s string) int {
-	n := len(s)
-	for i := range len(s) {
-		switch s[i] {
-		case '\\', '=', '\n', '\r':
-			n++
-		}
-	}
-
-	return n
-}
-
-// appendEscaped escapes the backslash and the special byte: "|" in the header, "=" in
-// the extension, where line breaks become \n and \r (in the header there are none).
-func appendEscaped(dst []byte, s string, special byte) []byte {
-	for i := range len(s) {
-		switch b := s[i]; b {
-		case '\\', special:
-			dst = append(dst, '\\', b)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		default:
-			dst = append(dst, b)
-		}
-	}
-
-	return dst
-}

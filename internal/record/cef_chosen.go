@@ -2,11 +2,10 @@ package record
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// chosen is the source of a key of the entity that was chosen for the group.
+// chosen is the source of the text that the entity chosen for the group has for a key.
 func chosen(form cefForm, group int, key string) source {
 	at := cefGroups[group].index(key)
 
@@ -22,8 +21,8 @@ func chosen(form cefForm, group int, key string) source {
 	}
 }
 
-// orElse takes the text of the first of the sources that has one. Groups that exclude
-// each other may fill the same key.
+// orElse is the source of the text of the first of some sources that has one. It is for
+// groups that exclude each other and fill the same key.
 func orElse(sources ...source) source {
 	what := make([]string, len(sources))
 	for i, s := range sources {
@@ -69,6 +68,7 @@ func user(form cefForm, key string) source {
 	return s
 }
 
+// recipient is the source of the user that a message was sent to.
 func recipient(form cefForm) source {
 	return orElse(chosen(form, groupMail, "duser"), chosen(form, groupMailbox, "duser"))
 }
@@ -90,6 +90,7 @@ func fileID(form cefForm) source {
 	}
 }
 
+// requestURL is the source of a link, or else of the links in a message.
 func requestURL(form cefForm) source {
 	if len(cefGroups[groupMail].entities[form]) == 0 {
 		return chosen(form, groupURL, readURL)
@@ -98,71 +99,7 @@ func requestURL(form cefForm) source {
 	return orElse(chosen(form, groupURL, readURL), chosen(form, groupMail, readURL))
 }
 
-// source4 and source6 are the address that the alert came from.
-func source4(form cefForm) source {
-	return source{
-		get:  func(a *cefAlert) string { return addressText(a.source4) },
-		what: sourceText(form),
-	}
-}
-
-func source6(form cefForm) source {
-	return source{
-		get:  func(a *cefAlert) string { return addressText(a.source6) },
-		what: sourceText(form),
-	}
-}
-
-func destination4(form cefForm) source {
-	return source{
-		get: func(a *cefAlert) string {
-			if !a.destination.Is4() {
-				return ""
-			}
-
-			return a.destination.String()
-		},
-		what: groupText(form, groupConnection, "dst"),
-	}
-}
-
-func destination6(form cefForm) source {
-	return source{
-		get: func(a *cefAlert) string {
-			if !a.destination.Is6() {
-				return ""
-			}
-
-			return a.destination.String()
-		},
-		what: groupText(form, groupConnection, "dst"),
-	}
-}
-
-// port is the source of a port of the connection. The port of the source is left out if
-// its address is not in the line, since it would stand beside another address then.
-func port(form cefForm, key string) source {
-	s := chosen(form, groupConnection, key)
-	from := chosen(form, groupConnection, readAddress)
-
-	return source{
-		get: func(a *cefAlert) string {
-			text := s.get(a)
-			if _, err := strconv.ParseUint(text, 10, 16); err != nil {
-				return ""
-			}
-
-			if key == "spt" && !address(from.get(a)).IsValid() {
-				return ""
-			}
-
-			return text
-		},
-		what: s.what,
-	}
-}
-
-// groupText says in Markdown which fields of which entities fill a key.
+// groupText returns, in Markdown, which fields of which entities fill a key.
 func groupText(form cefForm, group int, key string) string {
 	var (
 		fields []string
@@ -189,17 +126,4 @@ func groupText(form cefForm, group int, key string) string {
 	}
 
 	return strings.Join(fields, "; else ")
-}
-
-// sourceText says in Markdown where the source address comes from, in the order asked.
-func sourceText(form cefForm) string {
-	var parts []string
-
-	for _, group := range [...]int{groupConnection, groupAddress, groupMail, groupHost} {
-		if text := groupText(form, group, readAddress); text != "" {
-			parts = append(parts, text)
-		}
-	}
-
-	return strings.Join(parts, "; else ")
 }

@@ -22,8 +22,8 @@ const (
 // A cefForm is the form in which an API has its evidence.
 type cefForm int
 
-// The forms. The alerts inside an incident of Graph have theirs as those of Graph's own
-// list have it.
+// The forms. The alerts inside an incident of Graph have the same form as those in
+// Graph's list of alerts.
 const (
 	formNone cefForm = iota
 	formEndpoint
@@ -46,24 +46,23 @@ type cefGroup struct {
 	keys []string
 	// also are read from the chosen entity, but do not count.
 	also []string
-	// byRole is set where an entity that was attacked comes before all others.
+	// byRole says that an entity that was attacked comes before all others.
 	byRole bool
-	// entities are those of each form of evidence.
+	// entities are the kinds of evidence that may fill the keys, in each form.
 	entities [numForms][]cefEntity
 }
 
 // A cefEntity is a kind of evidence that may fill a group's keys.
 type cefEntity struct {
 	kind string
-	// later is set for a kind that is asked only when no entity of the others fills a
-	// key.
+	// later says that the kind is chosen only if no entity of the others fills a key.
 	later  bool
 	fields []cefField
 }
 
 // A cefField says where a key's value is in an entity: at the first path that has one. A
-// path "a + b" is two values with a dot between them, if both are there. Of an array the
-// first text counts.
+// path "a + b" stands for two values with a dot between them, if both are there. If the
+// value is an array, its first text counts.
 type cefField struct {
 	key   string
 	paths []string
@@ -72,7 +71,7 @@ type cefField struct {
 // cefRoles are the roles of evidence that was attacked, or from which the attack came.
 var cefRoles = map[string]bool{"attacked": true, "compromised": true, "source": true}
 
-// maxGroupKeys is the most keys that a group has, with those that do not count.
+// maxGroupKeys is how many keys a group has at most, with those that do not count.
 const maxGroupKeys = 5
 
 var cefGroups = [numGroups]cefGroup{

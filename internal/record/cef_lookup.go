@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// A cefAlert is what the sources of the table look into: a row that is known to be valid
-// JSON, read once.
+// A cefAlert is what the sources of the table read: a row that is known to be valid JSON,
+// with the values of all fields that they need.
 type cefAlert struct {
 	mapping *cefMapping
 	id      alert.ID
@@ -19,14 +19,15 @@ type cefAlert struct {
 	cefChoice
 }
 
-// rowFields are the row's own fields that the table asks for; first adds to them.
+// rowFields has the row's own fields that the table needs. The sources add to it, when
+// the table is made.
 var rowFields = newShape("alerts", "evidence", "relatedUser")
 
-// alertFields are the fields of an incident's alerts that the table asks for.
+// alertFields has the fields of an incident's alerts that the table needs.
 var alertFields = newShape("category", "detectionSource", "firstActivity", "lastActivity", "actorName",
 	"mitreTechniques", "devices", "entities")
 
-// Where the fields are that hold other fields.
+// The indexes of the fields that hold other fields.
 var (
 	atAlerts      = rowFields.add("alerts")
 	atEvidence    = rowFields.add("evidence")
@@ -84,9 +85,11 @@ func (a *cefAlert) readAlerts(entities *cefCandidates) {
 	})
 }
 
+// entityKind returns the kind of an entity of Defender for Endpoint or Defender XDR.
 func entityKind(entity gjson.Result) string { return kindAt(entity, "entityType") }
 
-// odataKind returns "device" of #microsoft.graph.security.deviceEvidence.
+// odataKind returns the kind of an entity of Graph, such as "device" for
+// #microsoft.graph.security.deviceEvidence.
 func odataKind(entity gjson.Result) string {
 	const suffix = "Evidence"
 
@@ -100,6 +103,7 @@ func odataKind(entity gjson.Result) string {
 	return kind
 }
 
+// kindAt returns the text of the member with this key, in any case.
 func kindAt(entity gjson.Result, key string) (kind string) {
 	if !entity.IsObject() {
 		return ""

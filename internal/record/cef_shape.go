@@ -29,8 +29,8 @@ func newShape(paths ...string) *shape {
 	return s
 }
 
-// add returns the index of the path, whose keys have dots between them. A path that is
-// already there, in whatever case, keeps its index.
+// add adds a path, whose keys have dots between them, and returns its index. A path that
+// is already there, in any case, keeps its index.
 func (s *shape) add(path string) int {
 	node := &s.root
 	for key := range strings.SplitSeq(strings.ToLower(path), ".") {
@@ -53,8 +53,8 @@ func (s *shape) add(path string) int {
 	return node.at
 }
 
-// read stores the value at each path in values, which has an element for each. Where a
-// key is there twice, in whatever case, the first value that is not null counts.
+// read stores the value at each path in values, which has an element for each path. If a
+// key is there twice, in any case, the first value that is not null counts.
 func (s *shape) read(object gjson.Result, values []gjson.Result) {
 	s.root.read(object, values)
 }

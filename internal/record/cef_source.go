@@ -1,7 +1,6 @@
 package record
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -10,11 +9,11 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// A source returns the text for one key, empty if the alert has none. A source without
-// get never has one.
+// A source is where the text for one key comes from.
 type source struct {
+	// get returns the text, empty if the alert has none.
 	get func(*cefAlert) string
-	// what says in Markdown where the text comes from, for the page that is made of the
+	// what says in Markdown where the text comes from, for the page that is made from the
 	// table.
 	what string
 }
@@ -24,10 +23,11 @@ var (
 	tenantName = source{func(a *cefAlert) string { return a.tenant }, "`tenant_name`"}
 )
 
+// constant is the source of the same text for every alert.
 func constant(s string) source { return source{func(*cefAlert) string { return s }, "`" + s + "`"} }
 
-// plain returns a value as text: strings unescaped, numbers as they are written, null
-// as nothing.
+// plain returns a value as text: a string without escapes, a number as it is written, and
+// nothing for null. Of an array it returns the texts with commas between them.
 func plain(v gjson.Result) string {
 	switch v.Type {
 	case gjson.Null:
@@ -41,8 +41,8 @@ func plain(v gjson.Result) string {
 	}
 }
 
-// joined returns the members of an array as text with commas between them, without
-// those already in seen, which may be nil.
+// joined returns the members of an array as text, with commas between them. It leaves out
+// those in seen, to which it adds the others; seen may be nil.
 func joined(v gjson.Result, seen map[string]bool) string {
 	if !v.IsArray() {
 		return ""
@@ -65,7 +65,7 @@ func joined(v gjson.Result, seen map[string]bool) string {
 	return strings.Join(parts, ",")
 }
 
-// first returns the first of the row's fields that has a text.
+// first is the source of the first of the row's fields that has a text.
 func first(keys ...string) source {
 	at := make([]int, len(keys))
 	for i, key := range keys {
@@ -86,8 +86,8 @@ func first(keys ...string) source {
 	}
 }
 
-// list is the source of a field that is an array of texts; they are joined by commas. A
-// single text is taken too, since the documentation of some fields has one.
+// list is the source of a field that is an array of texts, which are joined by commas.
+// The field may also be a single text, as the documentation of some fields says.
 func list(key string) source {
 	s := first(key)
 	s.what += ", joined by commas"
@@ -95,6 +95,7 @@ func list(key string) source {
 	return s
 }
 
+// listOverAlerts is list for a field of an incident's alerts.
 func listOverAlerts(key string) source {
 	at := alertFields.add(key)
 
@@ -148,6 +149,7 @@ func timeOf(v gjson.Result) (tick.Tick, bool) {
 	return at, err == nil && at > 0 && at/tick.Second <= maxSeconds
 }
 
+// milliText returns a time in milliseconds since 1970 as text, empty if ok is false.
 func milliText(at tick.Tick, ok bool) string {
 	if !ok {
 		return ""
@@ -156,15 +158,18 @@ func milliText(at tick.Tick, ok bool) string {
 	return strconv.FormatInt(int64(at/tick.Millisecond), 10)
 }
 
+// earliest is the source of the earliest time of an incident's alerts.
 func earliest(key string) source {
 	return extreme(key, "least", func(a, b tick.Tick) bool { return a < b })
 }
 
+// latest is the source of the latest time of an incident's alerts.
 func latest(key string) source {
 	return extreme(key, "greatest", func(a, b tick.Tick) bool { return a > b })
 }
 
-// extreme returns the time of an incident's alerts that is better than all others.
+// extreme is the source of the time of an incident's alerts that better prefers to all
+// others.
 func extreme(key, which string, better func(a, b tick.Tick) bool) source {
 	field := alertFields.add(key)
 
@@ -230,6 +235,7 @@ var numberOfAlerts = source{
 	what: "number of `alerts`",
 }
 
+// longerThan is the source of a text of s that has more than n bytes.
 func longerThan(n int, s source) source {
 	return source{
 		get: func(a *cefAlert) string {
@@ -243,7 +249,7 @@ func longerThan(n int, s source) source {
 	}
 }
 
-// oneOrZero is the source of a truth value, as 1 or 0. null becomes nothing.
+// oneOrZero is the source of a truth value, as 1 or 0.
 func oneOrZero(key string) source {
 	at := rowFields.add(key)
 
@@ -260,52 +266,4 @@ func oneOrZero(key string) source {
 		},
 		what: "`" + key + "`: 1 or 0",
 	}
-}
-
-// addressIn4 and addressIn6 are the first address of that family in a field that holds
-// one or several. src must not hold an IPv6 address.
-func addressIn4(key string) source {
-	s := first(key)
-
-	return source{
-		get: func(a *cefAlert) string {
-			v4, _ := addressesIn(s.get(a))
-			return addressText(v4)
-		},
-		what: s.what,
-	}
-}
-
-func addressIn6(key string) source {
-	s := first(key)
-
-	return source{
-		get: func(a *cefAlert) string {
-			_, v6 := addressesIn(s.get(a))
-			return addressText(v6)
-		},
-		what: s.what,
-	}
-}
-
-// addressesIn returns the first addresses in a list of them; none if anything else is
-// there.
-func addressesIn(text string) (v4, v6 netip.Addr) {
-	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
-		if !address(part).IsValid() {
-			return netip.Addr{}, netip.Addr{}
-		}
-
-		addSource(&v4, &v6, part)
-	}
-
-	return v4, v6
-}
-
-func addressText(ip netip.Addr) string {
-	if !ip.IsValid() {
-		return ""
-	}
-
-	return ip.String()
 }

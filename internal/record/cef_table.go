@@ -9,7 +9,7 @@ import "fluent-bit-defender/internal/alert"
 // lengths are those of the ArcSight CEF Implementation Standard (OpenText, document
 // version 27), lengths in bytes of UTF-8 before escaping.
 
-// A cefColumn says what an API is to CEF.
+// A cefColumn is the part of an API's mapping that is not in the rows of the table.
 type cefColumn struct {
 	// The last three fields of the header,
 	// CEF:0|Microsoft|product|version|class id|name|severity|. Product and version, and
@@ -62,11 +62,11 @@ const (
 type cefRow struct {
 	key, label string
 	max        int // 0: a number, a time or an address, which is never cut
-	// from has where each API has the value; an API without one lacks the key.
+	// from says where each API has the value. The key is left out for an API without one.
 	from sources
 }
 
-// sources are those of one key.
+// sources are the sources of one key, by API.
 type sources map[alert.API]source
 
 var cefTable = [...]cefRow{
@@ -465,7 +465,8 @@ var cefTable = [...]cefRow{
 	},
 }
 
-// A cefMapping is a column of the table, and the rows that have something in it.
+// A cefMapping is the whole mapping of one API: its column, and the rows with a source
+// for it.
 type cefMapping struct {
 	*alert.Descriptor
 	cefColumn
@@ -478,7 +479,7 @@ type cefKey struct {
 	source
 }
 
-// cefMappings are the mappings of all APIs that have a column.
+// cefMappings has the mappings of all APIs that have a column.
 var cefMappings = makeMappings()
 
 func makeMappings() map[alert.API]*cefMapping {
@@ -504,10 +505,10 @@ func makeMappings() map[alert.API]*cefMapping {
 	return mappings
 }
 
-// What happens to a line that is too long: the values of cutFirst are cut in this
-// order, each as far as it must and can; then whole values are left out, the last of
-// the line first, but none of cutNever. Only free text is cut: the half of a host name
-// or a hash would be another one.
+// How a line that is too long is shortened: the values of cutFirst are cut in this order,
+// each as far as necessary and possible; then whole values are left out, the last of the
+// line first, but none of cutNever. Only free text is cut: half a host name or half a
+// hash would be another one.
 var (
 	cutFirst = [...]string{"msg", "sproc", "request", "filePath", "suid", "cs4"}
 	cutNever = map[string]bool{"externalId": true, "cs3": true, "flexString2": true, "rt": true}

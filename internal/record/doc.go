@@ -1,5 +1,4 @@
-// Package record turns one alert, as an API sent it, into one Fluent Bit event, and
-// knows nothing else.
+// Package record turns one alert, as an API sent it, into one Fluent Bit event.
 //
 // An event is the msgpack [[EventTime, {}], {"mssp": {…}, …the alert's own keys…}] that
 // Fluent Bit's log decoder accepts (src/flb_log_event_decoder.c; what it does not
@@ -8,28 +7,29 @@
 //
 // # What it promises
 //
-// Every field of the alert, with its name, its nesting, its value and its place:
+// With the formats json and json+cef an event has every field of the alert, with its
+// name, its nesting, its value and its place:
 //
 //   - Integers from −2⁶³ to 2⁶⁴−1 are integers. "-0" is the integer 0.
 //   - Numbers with a fraction or an exponent are doubles, and so are integers beyond
 //     those; "-0.0" is the double −0.
-//   - A number beyond the doubles, such as 1e400, is refused (ErrNumber): an infinity
-//     cannot be written by any JSON output, and every other value would be wrong. The
-//     raw record keeps its digits. One too small for a double is 0.
-//   - Duplicate keys are all kept, in order: which of them counts is for the receiver
-//     to say (Fluent Bit's own JSON writer leaves out a key that comes again later, so
-//     that the last one counts, as in encoding/json).
+//   - A number beyond the doubles, such as 1e400, is refused (ErrNumber): no JSON output
+//     can write an infinity, and every other value would be wrong. The raw record keeps
+//     its digits. A number that is too small for a double is 0.
+//   - Duplicate keys are all kept, in order: the receiver decides which of them counts
+//     (Fluent Bit's own JSON writer leaves out a key that comes again later, so that the
+//     last one counts, as in encoding/json).
 //   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however
 //     they are spelled ("\u006dssp"). Where the alert has that name too, they get
 //     further underscores until the name is free: the alert's own mssp_ stays.
 //   - "\u0000" is kept as a byte 0; msgpack strings have a length. DEL, U+2028 and
 //     other rare characters are kept.
 //   - A surrogate escape without its partner ("\ud83d") becomes U+FFFD, as in
-//     encoding/json: UTF-8 cannot hold it, and one broken character, as cutting a text
-//     in .NET leaves it, must not cost an alert its fields.
+//     encoding/json: UTF-8 cannot hold it. .NET leaves such a character when it cuts a
+//     text, and an alert must not lose its fields because of that.
 //
-// What cannot be kept is refused as a whole, so that nothing is changed unseen; the
-// caller then emits Encoder.Raw:
+// An alert that cannot be kept like this is refused as a whole, so that nothing is
+// changed without a notice. The caller then emits Encoder.Raw. Refused are:
 //
 //   - What is not JSON by RFC 8259 (ErrSyntax) or is not an object (ErrNotObject).
 //   - Bytes that are not UTF-8 (ErrUTF8). encoding/json puts U+FFFD in their place.
@@ -37,11 +37,12 @@
 //     Fluent Bit cannot decode them, and would drop the event and all that follow it.
 //     encoding/json goes to 10,000.
 //
-// These are all the differences from encoding/json with UseNumber; FuzzAlert holds them
-// against each other.
+// There are no other differences from encoding/json with UseNumber; FuzzAlert compares
+// the two.
 //
 // With the formats raw and raw+cef the row is not transcoded at all: its own bytes are
-// the text message, and only what is no object or not UTF-8 is refused.
+// the text of the key message, and only what is not an object or not UTF-8 is refused.
+// What an event of the format ocsf has is described in package record/ocsf.
 //
 // # Shape of the output
 //
@@ -62,10 +63,10 @@
 // # Caveats
 //
 //   - An Encoder is not for concurrent use; one per worker.
-//   - CEF is looked up with gjson, which allocates, and costs some ten times as much as
-//     the transcoding.
+//   - The values of a CEF line are found with gjson, which allocates, and costs some ten
+//     times as much as the transcoding.
 //   - MaxDepth is what Fluent Bit itself can decode. If records get more
 //     containers around them later (a nest filter, the forward protocol), that many
 //     fewer levels are left.
-//   - Errors contain an offset, never content: alerts are confidential.
+//   - Errors have an offset in the row, and none of its content: alerts are confidential.
 package record

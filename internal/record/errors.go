@@ -6,8 +6,8 @@ import (
 	"fluent-bit-defender/internal/record/msgpack"
 )
 
-// Why a row cannot become an event. Such a row goes out as a raw record (Encoder.Raw),
-// which keeps every byte of it.
+// The reasons why a row cannot become an event. Such a row is emitted as a raw record
+// (Encoder.Raw), which keeps every byte of it.
 var (
 	ErrNotObject = msgpack.ErrNotObject
 	ErrSyntax    = msgpack.ErrSyntax
@@ -17,6 +17,6 @@ var (
 	ErrTooLarge  = msgpack.ErrTooLarge
 )
 
-// ErrMalformed is returned for a batch that this package did not write, or that was cut
-// (Next, Decode).
+// ErrMalformed is returned by Next and Decode for events that this package did not write,
+// or that were cut.
 var ErrMalformed = errors.New("malformed event")

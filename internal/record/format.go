@@ -33,10 +33,10 @@ const (
 type body struct {
 	name string // in the configuration
 	help string // what a record holds
-	// field is the key that holds the whole alert as a text, where there is no other;
-	// empty for a body of many keys.
+	// field is the only key of the body, which holds the whole alert as a text; empty for
+	// a body of many keys.
 	field string
-	// history is whether a record says if its alert had earlier versions.
+	// history says that a record says whether its alert had earlier versions.
 	history bool
 	encoder func(Options) (bodyEncoder, error)
 }
@@ -44,8 +44,8 @@ type body struct {
 // A bodyEncoder appends a body.
 type bodyEncoder interface {
 	// Append appends the keys of the body for a row to dst, and returns how many there
-	// are. It fails if the row cannot be kept as it is, with one of this package's
-	// sentinels; what is behind dst is then undefined.
+	// are. If the row cannot be kept as it is, it fails with one of this package's
+	// sentinels, and the bytes behind dst are undefined.
 	Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error)
 }
 
@@ -136,7 +136,7 @@ func (f Format) TextOnly() bool {
 	return err == nil && b.field != ""
 }
 
-// NeedsHistory reports whether a record says if its alert had earlier versions.
+// NeedsHistory reports whether a record says whether its alert had earlier versions.
 func (f Format) NeedsHistory() bool {
 	b, _, err := f.row()
 	return err == nil && b.history

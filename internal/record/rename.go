@@ -31,8 +31,8 @@ func rename(b []byte, start, o int) int {
 	return o + 1
 }
 
-// freeNames gives keys that were renamed further underscores where the alert src has a
-// key of the new name, too. b is the output. Hardly any alert gets here.
+// freeNames appends further underscores to renamed keys if the alert src also has a key
+// with the new name. b is the output. Hardly any alert needs this.
 func (t *transcoder) freeNames(b, src []byte) []byte {
 	taken := make(map[string]bool)
 

@@ -11,7 +11,7 @@ import (
 // a node that died: "replay": true.
 var replayKey = append(msgpack.AppendStr(nil, "replay"), msgpack.True)
 
-// What the entries of mssp are, in msgpack: see prefix.
+// Entries of mssp, in msgpack: see prefix.
 var (
 	msspKey    = msgpack.AppendStr(nil, "mssp")
 	idKey      = msgpack.AppendStr(nil, "record_id")
@@ -21,8 +21,8 @@ var (
 // msspKeys is how many entries mssp has without the mark.
 const msspKeys = 5
 
-// Replay says whether the events from now on are marked as ones that may have been
-// delivered before. Health records never are.
+// Replay sets whether the events from now on are marked as ones that may have been
+// delivered before. Health records are never marked.
 func (e *Encoder) Replay(on bool) { e.replay = on }
 
 // mark marks the event whose beginning was just appended to dst[start:].
@@ -32,9 +32,9 @@ func mark(dst []byte, start int) []byte {
 	return append(dst, replayKey...)
 }
 
-// MarkReplays returns encoded events, one behind the other, with the mark. Every other
-// byte stays as it is. An event that has the mark, one that is a health record, and
-// what this package did not write, stay as they are. The batch itself is not changed.
+// MarkReplays returns a copy of encoded events, one behind the other, with the mark of
+// Replay. An event that has the mark, a health record, and bytes that this package did
+// not write, are copied as they are.
 func MarkReplays(batch []byte) []byte {
 	marked := make([]byte, 0, len(batch)+len(batch)/16)
 

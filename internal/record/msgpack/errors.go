@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Why a row cannot become an event.
+// The reasons why a row cannot become an event.
 var (
 	// ErrNotObject: the row is not a JSON object (a number, a string, an array, nothing).
 	ErrNotObject = errors.New("not a JSON object")
@@ -22,7 +22,7 @@ var (
 	ErrTooLarge = errors.New("too large for msgpack")
 )
 
-// rowError says where in a row the fault is. It never quotes the row: alerts are
+// rowError is an error at an offset in a row. It never quotes the row: alerts are
 // confidential.
 type rowError struct {
 	err    error

@@ -1,11 +1,12 @@
 package ocsf
 
-// noField stands for a field that there is not.
+// noField is the index of no field.
 const noField = -1
 
-// deviceArtifact, process, file and so on write what an artifact of their kind becomes.
-// Each marks as used what it has written, so that the rest of the artifact is data. An
-// object whose required attributes are missing is not written: all of it stays in data.
+// deviceArtifact, process, file and so on write an artifact of their kind as an object of
+// the schema. Each marks as used what it has written, so that the rest of the artifact is
+// put into data. An object whose required attributes are missing is not written: then all
+// of it is put into data.
 func (e *event) deviceArtifact(f fields) { e.writeDevice(f) }
 
 func (e *event) file(f fields)    { e.writeFile("file", f, atFile) }
@@ -24,7 +25,7 @@ func (e *event) has(f fields, list ...int) bool {
 	return false
 }
 
-// process writes a process. Without its number there is none in the schema.
+// process writes a process. The schema requires its number.
 func (e *event) process(f fields) {
 	if _, ok := e.integer(f, atPID); !ok {
 		return
@@ -73,7 +74,7 @@ func (e *event) image(f fields, first int) {
 }
 
 // writeFile writes the file whose fields begin at first, and reports whether there is
-// one. One without a name has its hash as the name.
+// one. If it has no name, its hash is the name.
 func (e *event) writeFile(key string, f fields, first int) bool {
 	var name []byte
 
@@ -136,8 +137,8 @@ func (e *event) hash(f fields) {
 	w.close()
 }
 
-// writeUser writes the user whose fields begin at first. One without a name has the
-// address as the name.
+// writeUser writes the user whose fields begin at first. If it has no name, its address
+// is the name.
 func (e *event) writeUser(f fields, first int) {
 	if !e.has(f, first+userName, first+userSID, first+userEntraID, first+userPrincipal) {
 		return
@@ -172,13 +173,14 @@ func (e *event) writeUser(f fields, first int) {
 	w.close()
 }
 
+// writeURL writes a link.
 func (e *event) writeURL(f fields) {
 	e.w.object("url")
 	e.put("url_string", f, atURL)
 	e.w.close()
 }
 
-// email writes a message. Without a sender and a recipient there is none in the schema.
+// email writes a message, if it has a sender or a recipient.
 func (e *event) email(f fields) {
 	w := &e.w
 	from, to := noField, noField
@@ -241,6 +243,7 @@ func (e *event) registryPath(f fields) []byte {
 	return e.joined
 }
 
+// registryKey writes a key of the registry.
 func (e *event) registryKey(f fields) {
 	w := &e.w
 	w.object("reg_key")
@@ -248,7 +251,8 @@ func (e *event) registryKey(f fields) {
 	w.close()
 }
 
-// registryValue writes a value of the registry; of one without a name only the key.
+// registryValue writes a value of the registry. If it has no name, only the key is
+// written.
 func (e *event) registryValue(f fields) {
 	if !e.has(f, atRegistryName) || !e.has(f, atRegistryKey) {
 		e.registryKey(f)
@@ -325,7 +329,8 @@ var (
 	}
 )
 
-// resource writes what the schema has no object for by its name and id, if it has any.
+// resource writes an artifact for which the schema has no object, with its name and id,
+// if it has one of them.
 func (e *event) resource(f fields) {
 	name, id := e.first(f, resourceNames...), e.first(f, resourceIDs...)
 	if len(name) == 0 && len(id) == 0 {

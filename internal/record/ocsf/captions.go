@@ -1,8 +1,9 @@
 package ocsf
 
-// The ids of the schema that are used here, with their captions, and which words of the
-// services they stand for. Facts of the OCSF schema 1.8.0 (github.com/ocsf/ocsf-schema,
-// Apache License 2.0); TestCaptionsAreThoseOfTheSchema compares them with it.
+// The ids of the schema that are used here, with their captions, and the words of the
+// services that they stand for. They are facts of the OCSF schema 1.8.0
+// (github.com/ocsf/ocsf-schema, Apache License 2.0); TestCaptionsAreThoseOfTheSchema
+// compares them with it.
 
 // An enum is a set of ids of one attribute.
 type enum struct {
@@ -17,7 +18,8 @@ type word struct {
 	from    []string
 }
 
-// other is the id for a word of a service that the schema lacks. Its text is that word.
+// other is the id for a word of a service that the schema lacks. Its caption is that
+// word.
 const other = 99
 
 // find returns the id for a word of a service, in any case, with its caption; nil if the
@@ -86,7 +88,7 @@ var risks = enum{"device.risk_level_id", []word{
 	{3, "High", []string{"high"}},
 }}
 
-// analytics are the kinds of what detects, by the detection source. Of all other sources
+// analytics are the kinds of analytics, by the detection source. For all other sources
 // the kind is not known.
 var analytics = enum{"analytic.type_id", []word{
 	{1, "Rule", []string{"customDetection", "scheduledAlerts", "nrtAlerts"}},
@@ -141,7 +143,7 @@ func system(name []byte) *word {
 	return nil
 }
 
-// An activity is what a finding's event is about.
+// An activity says what has happened to a finding.
 type activity int64
 
 const (
@@ -156,6 +158,7 @@ var activities = enum{"detection_finding.activity_id", []word{
 	{int64(closed), "Close", nil},
 }}
 
+// caption returns the caption of an activity.
 func (a activity) caption() string { return activities.words[a-1].caption }
 
 // Ids that stand alone.
@@ -169,7 +172,7 @@ var (
 	unknownAlgorithm = word{0, "Unknown", nil}
 )
 
-// standalone are the same, with where the schema has them.
+// standalone has these ids with the place that each has in the schema.
 var standalone = []enum{
 	{"device.type_id", []word{unknownDevice}},
 	{"user.type_id", []word{unknownUser, humanUser}},

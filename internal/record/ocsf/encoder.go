@@ -22,9 +22,9 @@ func NewEncoder(api alert.API, tenant alert.TenantID) (*Encoder, error) {
 	return e, nil
 }
 
-// Append appends the keys of the event for a row to dst, and returns how many there are.
-// It fails only if the row is no object, or no JSON. It does not check that the row is
-// UTF-8. On an error, what is behind dst is undefined.
+// Append appends the keys of the event for a row to dst, and returns how many there
+// are. It fails only if the row is not JSON or not an object. It does not check that
+// the row is UTF-8. After an error, the bytes behind dst are undefined.
 func (e *Encoder) Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
 	ev := &e.e
 	defer ev.release()
@@ -48,7 +48,7 @@ func (e *Encoder) Append(dst []byte, v alert.Version, raw []byte) ([]byte, int, 
 // mostScratch is how many bytes of each scratch memory are kept for the next row.
 const mostScratch = 64 << 10
 
-// release forgets the row.
+// release drops what belongs to the row, so that its memory can be freed.
 func (e *event) release() {
 	e.w.b = nil
 	e.scan.src = nil
@@ -61,7 +61,7 @@ func (e *event) release() {
 	}
 }
 
-// kept returns b without content, or nil if it is large.
+// kept returns b without content for the next row, or nil if b is large.
 func kept(b []byte) []byte {
 	if cap(b) > mostScratch {
 		return nil

@@ -19,7 +19,7 @@ type event struct {
 	log     []byte
 	version alert.Version
 
-	made, changed tick.Tick // when the finding was made and last changed; 0 for unknown
+	made, changed tick.Tick // when the finding was made and last changed; 0: not known
 
 	row      fields // of the finding, and of the artifact that the row itself is
 	inner    fields // of an alert inside an incident
@@ -133,7 +133,7 @@ func (e *event) incident() {
 	e.unmapped()
 }
 
-// head writes what both classes begin with.
+// head writes the attributes with which both classes begin, and returns the activity.
 func (e *event) head(c class, states *enum) activity {
 	w, f := &e.w, e.row
 	e.made, e.changed = timeOf(e.text(f[inCreated])), timeOf(e.text(f[inUpdated]))
@@ -164,77 +164,8 @@ func (e *event) head(c class, states *enum) activity {
 	return a
 }
 
-// activity says what the event is about: the end of a finding, its first version, or a
-// later one. Where it is not known whether there was an earlier version, the times
-// decide: an alert that was changed later than some minutes after its creation has had
-// others.
-func (e *event) activity() activity {
-	const young = 5 * tick.Minute
-
-	switch {
-	case e.source.once:
-		return created
-	case e.isClosed(e.text(e.row[inStatus])):
-		return closed
-	case e.version.History == alert.FirstVersion:
-		return created
-	case e.version.History == alert.LaterVersion:
-		return updated
-	}
-
-	if e.made > 0 && e.changed > e.made+young {
-		return updated
-	}
-
-	return created
-}
-
-func (e *event) isClosed(state []byte) bool {
-	return equalFold(state, "resolved") || e.source.incident && equalFold(state, "redirected")
-}
-
-// time returns the event's time in milliseconds since 1970: when the finding was made, or
-// last changed.
-func (e *event) time(a activity) int64 {
-	at := e.changed
-	if a == created && e.made > 0 || at == 0 {
-		at = e.made
-	}
-
-	if at == 0 {
-		at = max(0, e.version.Time)
-	}
-
-	return int64(at / tick.Millisecond)
-}
-
-// span returns the times of the first and the last activity; of an incident those of all
-// its alerts. They are 0 where there is none.
-func (e *event) span() (first, last tick.Tick) {
-	if e.source.inside == nil {
-		return timeOf(e.text(e.row[inFirst])), timeOf(e.text(e.row[inLast]))
-	}
-
-	e.each(e.row[inAlerts], func(i int) int {
-		end := e.readInner(i)
-		if end == 0 {
-			return 0
-		}
-
-		if at := timeOf(e.text(e.inner[inFirst])); at > 0 && (first == 0 || at < first) {
-			first = at
-		}
-
-		last = max(last, timeOf(e.text(e.inner[inLast])))
-
-		return end
-	})
-
-	return first, last
-}
-
 // readInner reads the alert inside an incident at src[i]. It returns the offset behind
-// it, or 0 if it is no object.
+// it, or 0 if it is not an object.
 func (e *event) readInner(i int) int {
 	if e.scan.src[i] != '{' {
 		return 0
@@ -245,8 +176,8 @@ func (e *event) readInner(i int) int {
 	return e.scan.object(&e.source.inside.shape.root, e.inner, i)
 }
 
-// verdict writes what somebody has found the finding to be. A determination says more
-// than the classification that it belongs to.
+// verdict writes the verdict of a person on the finding. A determination says more than
+// the classification that it belongs to.
 func (e *event) verdict(f fields) {
 	if found := determinations.find(e.text(f[inDetermination])); found != nil {
 		e.w.kind("verdict_id", "verdict", found)
@@ -257,7 +188,7 @@ func (e *event) verdict(f fields) {
 	e.profiles.incident = true
 }
 
-// comment writes the texts of the comments, a line each. Who wrote them when stays in
+// comment writes the texts of the comments, a line each. Their authors and times stay in
 // unmapped.
 func (e *event) comment(f fields) {
 	e.joined = e.joined[:0]
@@ -285,7 +216,8 @@ func (e *event) comment(f fields) {
 	e.w.text("comment", e.joined)
 }
 
-// assignee writes to whom the finding is assigned, and reports whether there is somebody.
+// assignee writes the user to whom the finding is assigned, and reports whether there is
+// one.
 func (e *event) assignee(f fields) bool {
 	w := &e.w
 
@@ -335,8 +267,8 @@ func (e *event) malware(f fields) {
 	w.close()
 }
 
-// otherFamily returns what kind of threat it is: its category, else the family that is
-// not its name.
+// otherFamily returns the kind of a threat: its category, or else its family if that was
+// not used as the name.
 func (e *event) otherFamily(f fields) []byte {
 	if category := e.take(f, inThreatCategory); len(category) > 0 {
 		return category
@@ -349,6 +281,7 @@ func (e *event) otherFamily(f fields) []byte {
 	return e.take(f, inFamily)
 }
 
+// remediation writes the recommended actions.
 func (e *event) remediation(f fields) {
 	if actions := e.take(f, inActions); len(actions) > 0 {
 		e.w.object("remediation")
@@ -357,8 +290,8 @@ func (e *event) remediation(f fields) {
 	}
 }
 
-// mainDevice writes the device that the alert is about: what the row says itself, or the
-// first device of the evidence.
+// mainDevice writes the device that the alert is about: the first device of the evidence,
+// or else the one that the row itself describes.
 func (e *event) mainDevice() {
 	if len(e.device) > 0 {
 		e.profiles.host = true
@@ -366,85 +299,4 @@ func (e *event) mainDevice() {
 	} else if e.writeDevice(e.row[findingFields:]) {
 		e.profiles.host = true
 	}
-}
-
-// metadata writes where the event comes from.
-func (e *event) metadata(f fields) {
-	w := &e.w
-	w.object("metadata")
-	w.word("version", schemaVersion)
-
-	w.object("product")
-	w.word("name", product)
-	w.word("vendor_name", vendor)
-	w.close()
-
-	tenant := e.take(f, inTenant)
-	if len(tenant) == 0 {
-		tenant = e.tenant
-	}
-
-	w.text("tenant_uid", tenant)
-	w.text("uid", e.version.ID[:])
-	e.originalID(f)
-	w.text("log_name", e.log)
-	e.writeProfiles()
-	e.labels(f)
-	w.time("modified_time", e.changed)
-	w.close()
-
-	w.object("cloud")
-	w.word("provider", "Azure")
-	w.close()
-}
-
-// originalID writes the ids that the service has for the row and for its incident.
-func (e *event) originalID(f fields) {
-	id, incident := e.text(f[inID]), e.text(f[inIncident])
-
-	switch {
-	case e.source.incident:
-		incident = id
-	case e.source.once:
-		if other := e.text(f[inOtherID]); len(other) > 0 {
-			id = other
-		}
-	}
-
-	e.w.text("original_event_uid", id)
-	e.w.text("correlation_uid", incident)
-}
-
-func (e *event) writeProfiles() {
-	w := &e.w
-	w.array("profiles")
-	w.name("cloud")
-
-	for _, p := range [...]struct {
-		name string
-		used bool
-	}{
-		{"host", e.profiles.host},
-		{"incident", e.profiles.incident},
-		{"security_control", e.profiles.securityControl},
-	} {
-		if p.used {
-			w.name(p.name)
-		}
-	}
-
-	w.close()
-}
-
-// labels writes the tags of the finding.
-func (e *event) labels(f fields) {
-	e.w.array("labels")
-
-	for _, field := range [...]int{inTags, inCustomTags} {
-		if e.texts(f[field], e.w.item) {
-			f[field].used = true
-		}
-	}
-
-	e.w.close()
 }

@@ -22,7 +22,7 @@ func (e *event) evidence() {
 	w.close()
 }
 
-// rowArtifact writes the artifact that a row itself is.
+// rowArtifact writes the artifact that the row itself describes.
 func (e *event) rowArtifact(f fields) {
 	w := &e.w
 	e.writeFile("file", f, atFile)
@@ -36,7 +36,7 @@ func (e *event) rowArtifact(f fields) {
 }
 
 // readArtifact reads the artifact at src[i]. It returns the offset behind it, or 0 if it
-// is no object.
+// is not an object.
 func (e *event) readArtifact(i int, s *source) int {
 	if e.scan.src[i] != '{' || s.evidence == nil {
 		return 0
@@ -52,7 +52,7 @@ func (e *event) writeElement(i int) int {
 	w := &e.w
 
 	end := e.readArtifact(i, e.source)
-	if end == 0 { // no object: there is nothing to know of it
+	if end == 0 { // not an object, so all of it is data
 		if e.scan.src[i] == 'n' {
 			return 0
 		}
@@ -98,13 +98,13 @@ func (e *event) writeArtifact(f fields, i int) {
 	w.object("data")
 	e.rest(&e.source.evidence.root, f, i)
 
-	if !w.close() && !typed { // the schema asks for one of the two
+	if !w.close() && !typed { // the schema requires one of the two
 		w.key("data")
 		e.copyValue(i)
 	}
 }
 
-// kindOf returns what kind of artifact one is.
+// kindOf returns the kind of an artifact.
 func (e *event) kindOf(f fields) []byte {
 	const suffix = "Evidence"
 
@@ -127,7 +127,7 @@ type artifactKind struct {
 	what   string // which attributes of the evidence it becomes, for the page
 	write  func(e *event, f fields)
 	device bool
-	// whole says that data has the whole object, and not only what is left over.
+	// whole says that data has the whole object, and not only what is not used.
 	whole bool
 }
 
@@ -173,6 +173,7 @@ var artifactKinds = kindTable{
 	{what: "`resources`", write: (*event).resource, whole: true},
 }
 
+// find returns the kind with this name, in any case, or else the last kind.
 func (t kindTable) find(kind []byte) *artifactKind {
 	last := len(t) - 1
 	for i := range t[:last] {

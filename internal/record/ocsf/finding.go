@@ -3,9 +3,9 @@ package ocsf
 // commentShape has the text of a comment.
 var commentShape = newShape([]string{"comment"})
 
-// finding writes what is known of an alert as a finding_info. inside says that the alert
-// is one of an incident: then its id is not marked as used, so that what is left over of
-// it in unmapped still says which alert it is.
+// finding writes the attributes of the finding_info of an alert. inside says that the
+// alert belongs to an incident: then its id is not marked as used, so that the rest of
+// the alert in unmapped still says which alert it is.
 func (e *event) finding(f fields, s *source, inside bool) {
 	w := &e.w
 
@@ -34,7 +34,7 @@ func (e *event) finding(f fields, s *source, inside bool) {
 	e.attacks(f, true)
 }
 
-// types writes what kinds of finding it is.
+// types writes the kinds of the finding.
 func (e *event) types(f fields) {
 	e.w.array("types")
 	e.item(f, inCategory)
@@ -53,7 +53,7 @@ func (e *event) item(f fields, field int) {
 	}
 }
 
-// analytic writes what has detected the finding.
+// analytic writes which analytic has detected the finding.
 func (e *event) analytic(f fields) {
 	w := &e.w
 	title := e.text(f[inTitle])
@@ -77,7 +77,7 @@ func (e *event) analytic(f fields) {
 	w.close()
 }
 
-// product writes whose finding it is.
+// product writes the product that the finding comes from.
 func (e *event) product(f fields, s *source) {
 	w := &e.w
 
@@ -116,8 +116,8 @@ func (e *event) relatedIncident(f fields) {
 }
 
 // attacks writes the techniques of MITRE ATT&CK, each with the tactic that the category
-// names. It reports whether there are any. Only the second time, in the finding, they are
-// marked as used.
+// names. It reports whether there are any. mark says that they are marked as used: they
+// are written twice, and may be marked only the second time.
 func (e *event) attacks(f fields, mark bool) bool {
 	w := &e.w
 	w.array("attacks")
@@ -143,6 +143,7 @@ func (e *event) attacks(f fields, mark bool) bool {
 	return w.close()
 }
 
+// writeTactic writes a tactic.
 func writeTactic(w *writer, name []byte) {
 	w.object("tactic")
 	w.text("name", name)
@@ -209,6 +210,7 @@ var tactics = []string{
 	"Impact",
 }
 
+// isTactic reports whether a category is a tactic.
 func isTactic(category []byte) bool {
 	for _, name := range tactics {
 		if equalFold(category, name) {
@@ -219,7 +221,7 @@ func isTactic(category []byte) bool {
 	return false
 }
 
-// incidentInfo writes what is known of an incident as a finding_info.
+// incidentInfo writes the attributes of the finding_info of an incident.
 func (e *event) incidentInfo(f fields) {
 	w := &e.w
 
@@ -244,8 +246,8 @@ func (e *event) incidentInfo(f fields) {
 	w.close()
 }
 
-// innerFinding writes the finding_info of the alert inside an incident at src[i]. One
-// without an id stays in unmapped alone.
+// innerFinding writes the finding_info of the alert inside an incident at src[i]. An
+// alert without an id is only in unmapped.
 func (e *event) innerFinding(i int) int {
 	end := e.readInner(i)
 	if end > 0 && len(e.text(e.inner[inID])) > 0 {

@@ -25,7 +25,8 @@ func (e *event) writeDevice(f fields) bool {
 	return true
 }
 
-// deviceAddress writes the last address of a device, else the first of its interfaces.
+// deviceAddress writes the last address of a device, or else the first address of its
+// interfaces.
 func (e *event) deviceAddress(f fields) {
 	if ip := e.address(f, atLastAddress); ip != nil {
 		f[atLastAddress].used = true
@@ -94,8 +95,8 @@ func (e *event) ip(f fields) {
 	e.writeEndpoint(key, f, noField, atAddress)
 }
 
-// writeEndpoint writes one end of a connection, the first of the addresses that is one.
-// It reports whether there is one.
+// writeEndpoint writes one end of a connection, with the first field of addresses that
+// has one. It reports whether there is one.
 func (e *event) writeEndpoint(key string, f fields, port int, addresses ...int) bool {
 	const mostPort = 65535
 
@@ -141,7 +142,8 @@ func (e *event) connection(f fields) {
 	w.close()
 }
 
-// dns writes a look-up: who asked for which name, and the first answer.
+// dns writes a lookup in the name service: the host that asked, the name, and the first
+// address of the answer.
 func (e *event) dns(f fields) {
 	w := &e.w
 	e.writeEndpoint("src_endpoint", f, noField, atHostAddress)

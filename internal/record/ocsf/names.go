@@ -2,8 +2,8 @@ package ocsf
 
 import "fluent-bit-defender/internal/alert"
 
-// What the APIs call the things that an event is made of. A finding is an alert or an
-// incident; an artifact is a piece of its evidence.
+// The names that the APIs have for the things that an event is made of. A finding is an
+// alert or an incident; an artifact is a piece of its evidence.
 
 // The fields of a finding.
 const (
@@ -122,7 +122,7 @@ const (
 	atImageID
 	atNamespace
 
-	// Names and ids of whatever else there is.
+	// Names and ids of all other artifacts.
 	atDisplayName
 	atName
 	atResourceName
@@ -156,7 +156,7 @@ const (
 	atMAC
 	atPlainImageID
 
-	// What is only observed.
+	// Fields that become observables only.
 	atSessionHost
 	atSessionHostName
 	atSessionHostAddress
@@ -219,16 +219,16 @@ func (p paths) with(first int, names ...string) paths {
 // A source says how one API's rows become events.
 type source struct {
 	incident bool     // a row is an incident
-	product  string   // whose findings they are, where a row does not say
-	shape    *shape   // the fields of a finding, and behind them those of its artifact
-	evidence *shape   // the fields of one of its artifacts
-	kind     kindRule // what kind of artifact one is
-	image    int      // the fields of a process's file among those of an artifact
+	product  string   // the product that findings come from, if a row does not say
+	shape    *shape   // the fields of a finding, and behind them those of the row as an artifact
+	evidence *shape   // the fields of an artifact; nil if there is no list of evidence
+	kind     kindRule // how an artifact says of which kind it is
+	image    int      // the first of the fields of a process's file
 	inside   *source  // the alerts inside an incident
 	once     bool     // an alert never changes: each event is its creation
 }
 
-// kindRule says how an API names the kind of an artifact.
+// kindRule says how an artifact says of which kind it is.
 type kindRule int
 
 const (
@@ -252,7 +252,7 @@ var sources = map[alert.API]*source{
 	alert.Incidents:      xdrIncident,
 }
 
-// Product is whose events all are.
+// The vendor and the product of all events.
 const (
 	vendor  = "Microsoft"
 	product = "Microsoft Defender XDR"
@@ -529,6 +529,7 @@ var graphEvidence = newShape(paths{
 	with(atUser, graphUser("userAccount.")...).
 	with(atAccount, graphUser("account.userAccount.")...).list(artifactFields))
 
+// graphFile returns the names of the fields of a file of Graph, in their order.
 func graphFile(prefix string) []string {
 	return []string{
 		prefix + "fileName",
@@ -540,6 +541,7 @@ func graphFile(prefix string) []string {
 	}
 }
 
+// graphUser returns the names of the fields of a user of Graph, in their order.
 func graphUser(prefix string) []string {
 	return []string{
 		prefix + "accountName",

@@ -11,19 +11,20 @@ import (
 // Observables are what analysts search for: names of hosts and users, addresses, hashes,
 // links. Receivers index them in one place, whatever kind of evidence they come from.
 
-// An observer says which field of an artifact is which observable.
+// An observer says which observable a field of an artifact becomes.
 type observer struct {
 	field     int
 	kind      word
-	name      string // the attribute of the event that has the same value
-	check     func([]byte) bool
-	inProcess string // the same attribute of a process
+	name      string            // the attribute of the event that has the same value
+	check     func([]byte) bool // whether a text is of this kind; nil: every text is
+	inProcess string            // the attribute, if the artifact is a process
 }
 
 // ofUser and ofFile report whether the field is one of atUser or atFile.
 func (o *observer) ofUser() bool { return atUser <= o.field && o.field < atUser+userFields }
 func (o *observer) ofFile() bool { return atFile <= o.field && o.field < atFile+fileFields }
 
+// observers are all observers, in the order of their fields.
 var observers = makeObservers()
 
 func makeObservers() []observer {
@@ -87,6 +88,7 @@ func makeObservers() []observer {
 	return list
 }
 
+// observed returns an observer.
 func observed(kind word, field int, name string, check func([]byte) bool) observer {
 	return observer{
 		field:     field,
@@ -105,19 +107,19 @@ type observable struct {
 	value  []byte
 }
 
-// observables are those of one event, each value of a kind once.
+// observables collects the observables of one event, each value of a kind once.
 type observables struct {
 	list []observable
 	seen map[uint64]struct{}
 	seed maphash.Seed
 }
 
-// most is how much room is kept from one event to the next.
-const most = 1024
+// mostKept is for how many observables memory is kept from one event to the next.
+const mostKept = 1024
 
-// reset forgets the observables, whose values are parts of the row.
+// reset removes the observables, whose values are parts of the row.
 func (o *observables) reset() {
-	if o.seen == nil || len(o.list) > most {
+	if o.seen == nil || len(o.list) > mostKept {
 		*o = observables{seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 		return
 	}
@@ -127,8 +129,8 @@ func (o *observables) reset() {
 	o.list = o.list[:0]
 }
 
-// observe collects the observables of an artifact of a source. prefix is before their
-// names.
+// observe collects the observables of an artifact of a source. Their names get the
+// prefix.
 func (e *event) observe(f fields, s *source, prefix string) {
 	_, process := e.integer(f, atPID)
 
@@ -160,6 +162,7 @@ func (e *event) observe(f fields, s *source, prefix string) {
 	}
 }
 
+// add adds an observable, unless the value is there already.
 func (o *observables) add(found observable) {
 	var h maphash.Hash
 
@@ -176,6 +179,7 @@ func (o *observables) add(found observable) {
 	o.list = append(o.list, found)
 }
 
+// write writes the list of the observables.
 func (o *observables) write(w *writer) {
 	w.array("observables")
 

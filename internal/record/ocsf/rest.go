@@ -1,6 +1,6 @@
 package ocsf
 
-// unmapped writes what has no place of its own in the event.
+// unmapped writes the values of the row that no attribute has.
 func (e *event) unmapped() {
 	w := &e.w
 	w.object("unmapped")
@@ -19,8 +19,8 @@ func (e *event) unmapped() {
 	w.close()
 }
 
-// restOfAlerts writes what is left over of the alerts inside an incident, each in its
-// place, with their evidence.
+// restOfAlerts writes the values of the alerts inside an incident that no attribute has,
+// each alert in its place, with its evidence.
 func (e *event) restOfAlerts() {
 	w := &e.w
 	w.array("alerts")
@@ -32,7 +32,7 @@ func (e *event) restOfAlerts() {
 			return e.copyValue(i)
 		}
 
-		if len(e.text(e.inner[inID])) > 0 { // to mark what the finding_info of the alert has
+		if len(e.text(e.inner[inID])) > 0 { // only to mark what the finding_info of the alert has
 			w.element()
 			e.finding(e.inner, e.source.inside, true)
 			w.cancel()
@@ -49,8 +49,8 @@ func (e *event) restOfAlerts() {
 }
 
 // rest writes those members of the object at src[i] that are not marked as used. n is the
-// node of the object, and found are the values of its fields. Members that say nothing
-// are left out: null, and the empty text, array and object.
+// node of the object, and found has the values of its fields. Blank members are left out:
+// see isBlank.
 func (e *event) rest(n *node, found fields, i int) {
 	s := &e.scan
 
@@ -69,7 +69,7 @@ func (e *event) rest(n *node, found fields, i int) {
 	}
 }
 
-// restOf writes what is left over of the member whose value is at src[i], and returns the
+// restOf writes what is not used of the member whose value is at src[i], and returns the
 // offset behind it. n is the node of its key.
 func (e *event) restOf(n *node, found fields, key []byte, i int) int {
 	w := &e.w
@@ -102,7 +102,7 @@ func childValue(child *node, found fields) span {
 	return found[child.at]
 }
 
-// isBlank reports whether the value at src[i] says nothing.
+// isBlank reports whether the value at src[i] is null, or an empty text, array or object.
 func (e *event) isBlank(i int) bool {
 	s := &e.scan
 

@@ -16,29 +16,32 @@ type span struct {
 	plain    bool // it is a text without escapes
 }
 
+// is reports whether there is a value.
 func (v span) is() bool { return v.to > v.from }
 
-// A scanner finds values in a row and checks by the way that they are JSON (RFC 8259). It
-// does not check UTF-8. A step returns the offset behind what it has read, or failed, and
-// at is then where.
+// A scanner finds values in a row, and checks that they are JSON (RFC 8259). It does not
+// check UTF-8. A method returns the offset behind what it has read. If that is not JSON,
+// it returns failed, and sets at to the offset of the fault.
 type scanner struct {
 	src []byte
 	at  int
-	// escapes counts the escapes that were read, to tell texts that have some.
+	// escapes counts the escapes that were read: it shows whether a text has any.
 	escapes int
-	arrays  []uint64 // one bit for each container around the present place: it is an array
+	arrays  []uint64 // one bit for each container around the present place: whether it is an array
 }
 
+// failed is returned in place of an offset.
 const failed = -1
 
+// fail notes that there is no JSON at i, and returns failed.
 func (s *scanner) fail(i int) int {
 	s.at = min(i, len(s.src))
 	return failed
 }
 
 // object reads the object at src[i], and stores in found where the values of the fields
-// below n are. Of a key that is there several times, in whatever case, the first value
-// that is not null counts.
+// below n are. If a key is there several times, in any case, the first value that is not
+// null counts.
 func (s *scanner) object(n *node, found []span, i int) int {
 	i = s.space(i + 1)
 	if s.peek(i) == '}' {
@@ -196,6 +199,7 @@ func (s *scanner) behind(i, depth int) (next, around int) {
 	return i, 0
 }
 
+// push notes that a container begins inside depth others.
 func (s *scanner) push(depth int, array bool) {
 	if depth>>6 == len(s.arrays) {
 		s.arrays = append(s.arrays, 0)
@@ -318,6 +322,7 @@ func (s *scanner) number(i int) int {
 	return i
 }
 
+// digits returns the offset of the first byte from i on that is not a digit.
 func (s *scanner) digits(i int) int {
 	for s.peek(i)-'0' < 10 {
 		i++

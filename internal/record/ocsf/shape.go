@@ -3,8 +3,8 @@ package ocsf
 import "strings"
 
 // A shape is a set of fields of a JSON object, some of them inside nested objects, each
-// with an index. Reading an object with a shape finds out where the values of all of them
-// are (scanner.object). Keys are found in any case: "SHA1" is found as "sha1".
+// with an index. scanner.object finds where the values of these fields are in an object.
+// Keys are found in any case: "SHA1" is found as "sha1".
 type shape struct {
 	root  node
 	paths []string // by index; the fields that the API does not have are empty
@@ -17,8 +17,8 @@ type node struct {
 	children *keyTable
 }
 
-// newShape returns the shape with these paths, whose keys have dots between them. Of two
-// equal paths the first counts.
+// newShape returns the shape with these paths, whose keys have dots between them. If two
+// paths are equal, the first counts.
 func newShape(paths []string) *shape {
 	s := &shape{paths: paths, size: len(paths)}
 
@@ -100,11 +100,13 @@ type keyTable struct {
 	open []entry // a power of two, at most a quarter of them taken
 }
 
+// An entry is a key of a keyTable, with its node.
 type entry struct {
 	key  string
 	node *node
 }
 
+// build makes the hash table of the keys in list.
 func (t *keyTable) build() {
 	size := 4
 	for size < 4*len(t.list) {
@@ -123,6 +125,7 @@ func (t *keyTable) build() {
 	}
 }
 
+// find returns the node of a key, nil if there is none.
 func (t *keyTable) find(key []byte) *node {
 	if len(key) == 0 {
 		return nil
@@ -140,7 +143,7 @@ func (t *keyTable) find(key []byte) *node {
 	}
 }
 
-// hashKey is equal for keys that differ in case only.
+// hashKey returns a hash of a key, the same for keys that differ in case only.
 func hashKey(key []byte) uint32 {
 	n := uint(len(key))
 	h := uint32(n)*0x9e37 + uint32(key[0]|0x20)*0x85eb + uint32(key[n-1]|0x20)*0xc2b3 + uint32(key[n/2]|0x20)*0x27d5

@@ -11,12 +11,13 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// fields are the values of an object that was read with a shape. What takes a value for
-// an attribute of the event marks it as used: what is left over goes to `data` or
+// fields are the values of an object that was read with a shape. A value that is written
+// as an attribute of the event is marked as used. The others are put into `data` or
 // `unmapped`.
 type fields []span
 
-// text returns the text of a string or number, nil if it is empty or anything else.
+// text returns the text of a string or number. It returns nil for anything else, and for
+// no value.
 func (e *event) text(v span) []byte {
 	if !v.is() {
 		return nil
@@ -67,8 +68,8 @@ func (e *event) first(f fields, list ...int) []byte {
 // put writes the text of a field under a key.
 func (e *event) put(key string, f fields, field int) { e.w.text(key, e.take(f, field)) }
 
-// putTime writes the time of a field in milliseconds since 1970. The year 1 is .NET's way
-// to say that there is none.
+// putTime writes the time of a field in milliseconds since 1970. A time of the year 1 is
+// left out: .NET writes "no time" like this.
 func (e *event) putTime(key string, f fields, field int) {
 	text := e.text(f[field])
 	if len(text) == 0 {
@@ -83,7 +84,7 @@ func (e *event) putTime(key string, f fields, field int) {
 	}
 }
 
-// timeOf returns the time in a text, 0 if there is none that is after 1970.
+// timeOf returns the time in a text, 0 if there is none or if it is before 1970.
 func timeOf(text []byte) tick.Tick {
 	if len(text) == 0 {
 		return 0
@@ -105,12 +106,13 @@ func (e *event) putInteger(key string, f fields, field int) {
 	}
 }
 
+// integer returns the integer of a field. It does not mark it.
 func (e *event) integer(f fields, field int) (int64, bool) {
 	return integerOf(e.text(f[field]))
 }
 
-// integerOf returns the integer in a text, if there is one of at most 18 digits. Nothing
-// that the services count has more.
+// integerOf returns the integer in a text; ok is false if the text is anything else. It
+// accepts at most 18 digits: no number of the services has more.
 func integerOf(text []byte) (n int64, ok bool) {
 	const mostDigits = 18
 
@@ -134,7 +136,8 @@ func integerOf(text []byte) (n int64, ok bool) {
 	return n, true
 }
 
-// putWord writes the id and the caption for the word of a field.
+// putWord writes the id and the caption for the word of a field, and reports whether it
+// has one.
 func (e *event) putWord(id, caption string, kinds *enum, f fields, field int) bool {
 	text := e.take(f, field)
 	if len(text) == 0 {
@@ -152,8 +155,8 @@ func (w *writer) kind(id, caption string, kind *word) {
 	w.word(caption, kind.caption)
 }
 
-// kindOr writes an id and its caption or, if there is none, that it is another one, with
-// the service's own word for it.
+// kindOr writes the id and the caption of kind. If kind is nil, it writes the id other,
+// and the service's own word as the caption.
 func (w *writer) kindOr(id, caption string, kind *word, text []byte) {
 	if kind != nil {
 		w.kind(id, caption, kind)
@@ -255,6 +258,7 @@ func (e *event) each(v span, do func(i int) (end int)) {
 	}
 }
 
+// isArray reports whether a value is an array.
 func (e *event) isArray(v span) bool { return v.is() && e.scan.src[v.from] == '[' }
 
 // texts calls do with each text of a field: that of a string, or those in an array. It
@@ -285,9 +289,9 @@ func (e *event) texts(v span, do func(text []byte)) (all bool) {
 	return all
 }
 
-// copyValue writes the value at src[i] as it is, and returns the offset behind it. What
-// Fluent Bit cannot hold becomes a text: containers that nest too deeply are that of
-// their JSON, numbers beyond the doubles that of their digits.
+// copyValue writes the value at src[i] as it is, and returns the offset behind it. A
+// value that Fluent Bit cannot hold becomes a text: a container that nests too deeply
+// its JSON, a number beyond the doubles its digits.
 func (e *event) copyValue(i int) int {
 	w, s := &e.w, &e.scan
 
@@ -377,7 +381,7 @@ func (e *event) copyNumber(i int) int {
 func (e *event) copyText(i int) int {
 	w, src := &e.w, e.scan.src
 
-	// The room for all that is left of the row is there from the start, in general.
+	// Usually there is room for all of the row from the start.
 	if room := len(src) - i + msgpack.Slack; cap(w.b)-len(w.b) < room {
 		w.b = slices.Grow(w.b, room)
 	}

@@ -20,7 +20,7 @@ type frame struct {
 	n     int // members so far
 }
 
-// begin starts a record, whose header somebody else writes.
+// begin starts a record. The caller writes its header.
 func (w *writer) begin(dst []byte) {
 	w.b, w.depth = dst, 1
 	w.open[0] = frame{}
@@ -35,7 +35,8 @@ func (w *writer) key(key string) {
 	w.b = appendShort(w.b, key)
 }
 
-// object and array open a container under a key of the innermost object.
+// object and array open a container under a key of the innermost object. close or end
+// ends it.
 func (w *writer) object(key string) { w.container(key, msgpack.Map16) }
 func (w *writer) array(key string)  { w.container(key, msgpack.Array16) }
 
@@ -57,8 +58,8 @@ func (w *writer) push(start int, kind byte) {
 	w.b = append(w.b, kind, 0, 0)
 }
 
-// close ends the innermost container. An empty one disappears, with its key. It reports
-// whether it is there.
+// close ends the innermost container. If it is empty, it is removed, with its key. close
+// reports whether it was kept.
 func (w *writer) close() bool {
 	f := &w.open[w.depth-1]
 	if f.n == 0 {
@@ -71,14 +72,14 @@ func (w *writer) close() bool {
 	return true
 }
 
-// cancel takes the innermost container back.
+// cancel removes the innermost container, with its key and what is in it.
 func (w *writer) cancel() {
 	w.depth--
 	w.b = w.b[:w.open[w.depth].start]
 	w.open[w.depth-1].n--
 }
 
-// end ends the innermost container, be it empty or not.
+// end ends the innermost container, also if it is empty.
 func (w *writer) end() {
 	w.depth--
 	f := &w.open[w.depth]
@@ -124,11 +125,13 @@ func appendShort(b []byte, text string) []byte {
 	return append(append(b, msgpack.FixStr|byte(len(text))), text...)
 }
 
+// integer writes an integer under a key.
 func (w *writer) integer(key string, n int64) {
 	w.key(key)
 	w.b = msgpack.AppendInt(w.b, n)
 }
 
+// truth writes a truth value under a key.
 func (w *writer) truth(key string, v bool) {
 	w.key(key)
 
