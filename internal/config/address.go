@@ -16,7 +16,7 @@ const baseForm = "write it like https://host or https://host:port"
 
 // base checks an address of scheme, host and port, and returns it in its shortest form:
 // lower case, without the scheme's own port and without a final slash. problem is empty
-// if it is one; it never repeats the value, which may hold a password.
+// if the address is good. It never repeats the value, which may hold a password.
 func base(text string) (normal, problem, remedy string) {
 	u, problem, remedy := hostOnly(text)
 	if problem != "" {
@@ -84,7 +84,7 @@ func isPort(text string) bool {
 	return err == nil && n > 0
 }
 
-// loopback reports whether a host is this machine, whatever the resolver says.
+// loopback reports whether a host is this machine, without asking the resolver.
 func loopback(host string, ip net.IP) bool {
 	if host == "localhost" || host == "::1" {
 		return true
@@ -93,7 +93,8 @@ func loopback(host string, ip net.IP) bool {
 	return ip != nil && strings.Count(host, ".") == 3 && !strings.ContainsRune(host, ':') && ip.IsLoopback()
 }
 
-// address returns a URL option that overrides a part of the table of clouds.
+// address returns the value of a URL option, or def, which comes from the table of
+// clouds.
 func (r *reader) address(key, def string) string {
 	s, v := r.text(key, 1024)
 	if s == "" {

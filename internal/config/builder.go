@@ -22,11 +22,11 @@ type builder struct {
 	faults   []error
 	warnings []Warning
 	// reported are the faults and warnings about inherited values, as text without the
-	// tenant: each is reported once, not once per tenant.
+	// tenant, so that each is reported once and not once per tenant.
 	reported map[string]bool
-	// files keeps what was read: hundreds of tenants share a secret file.
+	// files and bundles keep what was read: hundreds of tenants may share a file.
 	files   map[string]fileContent
-	bundles map[string]bundle // of files
+	bundles map[string]bundle
 	// sum is the SHA-256 of the tenants file.
 	sum [32]byte
 }
@@ -48,7 +48,7 @@ func newBuilder(s Sources) *builder {
 	}
 }
 
-// failure returns the faults as one error, nil if there are none.
+// failure returns the faults as one error, or nil if there are none.
 func (b *builder) failure() error { return errors.Join(b.faults...) }
 
 func (b *builder) add(f *Fault) {
@@ -177,8 +177,8 @@ func remedyOf(err error, usual string) string {
 	return usual
 }
 
-// unusable returns the error for a file that is read while the input runs: its name,
-// the problem, and a remedy if one is known.
+// unusable returns the error for a file that is read while the input runs. It has the
+// name, the problem, and the remedy if one is known.
 func unusable(file string, err error) error {
 	if remedy := remedyOf(err, ""); remedy != "" {
 		return fmt.Errorf("%s %w; %s", file, err, remedy)
@@ -187,7 +187,8 @@ func unusable(file string, err error) error {
 	return fmt.Errorf("%s %w", file, err)
 }
 
-// bare takes operation and path off a file error: the fault names the file itself.
+// bare removes operation and path from a file error, since the fault names the file
+// itself.
 func bare(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -204,7 +205,7 @@ type reader struct {
 	layers []layer
 	// tenant is the label in faults.
 	tenant string
-	// hint ends the remedy of a missing key; nil: nothing more is known.
+	// hint returns an addition to the remedy for a missing key; it may be nil.
 	hint func(key string) string
 }
 
@@ -232,9 +233,8 @@ func (r *reader) raw(key string) value {
 	return r.layers[0].value(key)
 }
 
-// group returns the values of keys that replace each other, all from the first layer that
-// has any of them: a tenant's certificate stands instead of the defaults' secret, not
-// beside it.
+// group returns the values of keys that replace each other, all from the first layer
+// that has any of them: a tenant's certificate replaces the secret of the defaults.
 func (r *reader) group(keys ...string) []value {
 	for _, l := range r.layers {
 		values := make([]value, len(keys))
@@ -259,7 +259,8 @@ func (r *reader) fault(key string, v value, problem, remedy string) {
 	}
 }
 
-// warning reports what fault does not refuse.
+// warning reports a value that is accepted but probably not meant, as fault does a
+// fault.
 func (r *reader) warning(key string, v value, problem, remedy string) {
 	f := newFault(r.place(key, v), problem, remedy)
 	if !v.inherited || r.once(f) {
@@ -276,8 +277,8 @@ func (r *reader) place(key string, v value) Place {
 	}
 }
 
-// refuse reports a value that cannot be what the key wants. The value is shown unless
-// the key is secret, or client_id, where a secret ends up when the two are swapped.
+// refuse reports a value that is not valid for a key. It shows the value unless the key
+// is secret, or is client_id, which holds the secret if the two were swapped.
 func (r *reader) refuse(o Option, v value, problem, remedy string) {
 	if quoted(v.text) {
 		remedy = "write it without the quotation marks"
@@ -290,8 +291,8 @@ func (r *reader) refuse(o Option, v value, problem, remedy string) {
 	r.fault(o.Name, v, problem, remedy)
 }
 
-// quoted reports whether a value stands in quotation marks, which Fluent Bit's classic
-// format does not take off.
+// quoted reports whether a value is in quotation marks, which Fluent Bit's classic
+// format does not remove.
 func quoted(s string) bool {
 	return len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
 }

@@ -18,31 +18,31 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Getter returns one property as Fluent Bit has it: "" when unset. Names are given in
-// lower case; an implementation finds them in any case. The plugin's host, a
-// parsed section (package fluentbit) and Map implement it.
+// Getter returns one property as Fluent Bit has it, or "" if it is not set. Callers
+// pass names in lower case; an implementation finds them in any case. The plugin's
+// host, a parsed section (package fluentbit) and Map implement it.
 type Getter interface{ Get(key string) string }
 
-// Locator is implemented by a Getter that knows where a key is. Faults
-// then name file and line.
+// Locator is implemented by a Getter that knows where a key is, so that faults name
+// file and line.
 type Locator interface {
 	// Where returns the file and line of a key, or of the section itself when it has no
 	// such key.
 	Where(key string) (file string, line int)
 }
 
-// variables is implemented by a Getter that knows which variables in a value are not
-// set.
+// variables is implemented by a Getter that knows which environment variables in a
+// value are not set.
 type variables interface{ Unset(key string) []string }
 
-// Map is a Getter over a map, for the command line and tests; its keys are in lower case.
+// Map is a Getter for the command line and tests. Its keys are in lower case.
 type Map map[string]string
 
 // Get returns the value of a key, in any case.
 func (m Map) Get(key string) string { return m[strings.ToLower(key)] }
 
-// Sources are what reading a configuration needs of the machine; the zero value uses
-// the process's own.
+// Sources are what is read of the machine for a configuration. The zero value uses the
+// real ones.
 type Sources struct {
 	// Open opens a file; nil: the file system, where files that other users may change
 	// are refused.
@@ -80,14 +80,14 @@ func (s Sources) env(name string) (string, bool) {
 
 // Input is one input of Fluent Bit, complete and checked.
 type Input struct {
-	// Tenants are those that are listed, in the order of the file; at least one, unless
-	// others are discovered.
+	// Tenants are the listed tenants, in the order of the file. There is at least one,
+	// unless others are discovered.
 	Tenants []Tenant
-	// Discovery says how more tenants are found; nil for none.
+	// Discovery says how more tenants are found; nil: they are not.
 	Discovery *Discovery
 	// DataDir and KeyFile are paths; KeyFile may be empty.
 	DataDir, KeyFile string
-	// Store says where progress and tokens are kept if that is not DataDir.
+	// Store is the database for progress and tokens; zero: they are in DataDir.
 	Store Store
 	// GraphURL and PartnerURL override the hosts where customers are listed and consent
 	// is given; empty: the cloud's own. Each tenant has the effective ones.
@@ -105,7 +105,7 @@ type Input struct {
 	MetricsTokenFile string
 	// MetricsHosts are host names in lower case.
 	MetricsHosts []string
-	// AllowThreaded: run although Fluent Bit may lose what it was given.
+	// AllowThreaded lets the input run although Fluent Bit may lose what was delivered.
 	AllowThreaded bool
 	// TenantsFile is the path of the tenants file, or empty. See Watch.
 	TenantsFile string
@@ -145,9 +145,9 @@ type Tenant struct {
 	// Region is in lower case, or empty.
 	Region string
 	// LoginURL, APIURL and Resource are scheme, host and, unless it is the scheme's
-	// own, port: overrides are already in them.
+	// own, port. They are the effective ones, overrides included.
 	LoginURL, APIURL, Resource string
-	// Endpoint says the rest about the API: path, sign-in version, page sizes, call
+	// Endpoint has the rest of the API: path, sign-in version, page sizes, call
 	// budgets. Its addresses are the effective ones.
 	Endpoint cloud.Target
 	Filter   string
@@ -156,7 +156,7 @@ type Tenant struct {
 
 	// PageSize is the number of rows to ask for; 0 with an API that has no pages.
 	PageSize int
-	// Updates: emit every version of an alert, not only the first.
+	// Updates says to emit every version of an alert, not only the first.
 	Updates bool
 	Format  record.Format
 	// TimeField says which time an event gets.
@@ -173,10 +173,10 @@ type Tenant struct {
 	CAFile      string
 	HTTPTimeout time.Duration
 
-	// GraphURL and PartnerURL are the hosts where the provider's customers are listed
-	// and consent is given, overrides already in them.
+	// GraphURL and PartnerURL are the effective hosts where the provider's customers
+	// are listed and consent is given.
 	GraphURL, PartnerURL string
-	// DataDir and KeyFile are those of the input, for the commands that messages name.
+	// DataDir and KeyFile are those of the input, for commands in messages.
 	DataDir, KeyFile string
 	// Store is the address of the database in place of DataDir, without a password;
 	// empty: there is none.
@@ -206,8 +206,8 @@ func (t Tenant) Unit() alert.UnitKey {
 	}
 }
 
-// Equal reports whether nothing about the tenant differs, secrets included; a tenant that
-// is not Equal after a reload restarts.
+// Equal reports whether nothing about the two differs, secrets included. After a
+// reload, a tenant that is not Equal is restarted.
 func (t Tenant) Equal(u Tenant) bool {
 	same := t.ClientSecret.Equal(u.ClientSecret) && t.RefreshToken.Equal(u.RefreshToken) && t.Proxy.Equal(u.Proxy)
 	t.ClientSecret, t.RefreshToken, t.Proxy = secret.Text{}, secret.Text{}, secret.Text{}
@@ -273,7 +273,7 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 		d.adopt(&d.Home)
 	}
 
-	b.shared(in.Tenants)
+	b.warnSharedNames(in.Tenants)
 
 	if err := b.failure(); err != nil {
 		return nil, b.warnings, err
@@ -284,8 +284,8 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	return in, b.warnings, nil
 }
 
-// Examples returns the tenants of the file, and where others are discovered one that
-// stands for these.
+// Examples returns the listed tenants and, if others are discovered, one that stands
+// for these.
 func (in *Input) Examples() []Tenant {
 	if in.Discovery == nil {
 		return in.Tenants
@@ -294,7 +294,7 @@ func (in *Input) Examples() []Tenant {
 	return append(slices.Clone(in.Tenants), in.Discovery.Home)
 }
 
-// adopt gives a tenant what it has from the whole input.
+// adopt sets the fields of a tenant that come from the whole input.
 func (in *Input) adopt(t *Tenant) {
 	t.DataDir = in.DataDir
 
@@ -307,13 +307,13 @@ func (in *Input) adopt(t *Tenant) {
 	t.PartnerURL = cmp.Or(in.PartnerURL, cloud.PartnerURL)
 }
 
-// shared warns, once a label, of labels that name more than one tenant.
-func (b *builder) shared(tenants []Tenant) {
-	ids, told := map[string]alert.TenantID{}, map[string]bool{}
+// warnSharedNames warns once of each name that more than one tenant has.
+func (b *builder) warnSharedNames(tenants []Tenant) {
+	ids, warned := map[string]alert.TenantID{}, map[string]bool{}
 	for _, t := range tenants {
 		id, ok := ids[t.TenantName]
-		if ok && id != t.TenantID && t.TenantID != "" && !told[t.TenantName] {
-			told[t.TenantName] = true
+		if ok && id != t.TenantID && t.TenantID != "" && !warned[t.TenantName] {
+			warned[t.TenantName] = true
 			b.warn(Warning(*newFault(
 				Place{Key: "tenant_name", Tenant: t.TenantName},
 				fmt.Sprintf("names more than one tenant, %s and %s among them", id, t.TenantID),

@@ -12,7 +12,7 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// OnVanish says what becomes of a discovered tenant that is no customer any more.
+// OnVanish says what happens to a discovered tenant that is no customer any more.
 type OnVanish string
 
 const (
@@ -27,18 +27,18 @@ const (
 type Discovery struct {
 	// Every is how often the customers are listed.
 	Every time.Duration
-	// Include and Exclude are patterns in lower case, of names or ids; no Include stands
-	// for all.
+	// Include and Exclude are patterns of names or ids, in lower case. Without Include
+	// all customers are included.
 	Include, Exclude []string
 	OnVanish         OnVanish
-	// Home has the settings that every discovered tenant has, and with them those of the
-	// sign-in in the provider's own tenant, its HomeTenantID. It is no tenant itself.
+	// Home has the settings of every discovered tenant, and so those of the sign-in in
+	// the provider's own tenant, its HomeTenantID. It is not a tenant itself.
 	Home Tenant
 
-	listed  []alert.TenantID // the tenants of the file, which win
+	listed  []alert.TenantID // the tenants of the file, which are not discovered again
 	layers  []layer          // discover.defaults, defaults, the section
 	sources Sources
-	adopt   func(*Tenant) // gives a tenant what it has from the whole input
+	adopt   func(*Tenant) // Input.adopt
 }
 
 // Customer is a customer that was discovered.
@@ -48,7 +48,8 @@ type Customer struct {
 	Name     string
 }
 
-// Listed returns the tenants that stand in the file: they win over discovered ones.
+// Listed returns the tenants that the file lists. Their settings count, even if they
+// are customers as well.
 func (d *Discovery) Listed() []alert.TenantID { return slices.Clone(d.listed) }
 
 // Covers reports whether a customer is to be polled because it was discovered.
@@ -67,9 +68,9 @@ func (d *Discovery) Covers(c Customer) bool {
 	return len(d.Include) == 0 || slices.ContainsFunc(d.Include, matches)
 }
 
-// Tenants returns the tenants that some customers become, those that Covers refuses left
-// out. The error joins all faults, as that of FromPlugin: a file that the settings name
-// may have changed since they were read.
+// Tenants returns the tenants for those of the customers that Covers accepts. Its error
+// joins all faults, as that of FromPlugin: a file that the settings name may have
+// changed since they were read.
 func (d *Discovery) Tenants(customers []Customer) ([]Tenant, error) {
 	b := newBuilder(d.sources)
 
@@ -88,8 +89,8 @@ func (d *Discovery) Tenants(customers []Customer) ([]Tenant, error) {
 	return all, b.failure()
 }
 
-// layersOf returns the settings of a customer: its own id, name and tag before those that
-// all have.
+// layersOf returns the layers for a customer: its own id, name and tag before the
+// settings that all have.
 func (d *Discovery) layersOf(c Customer) []layer {
 	own := layer{value: func(key string) value {
 		switch key {
@@ -112,21 +113,21 @@ func (d *Discovery) layersOf(c Customer) []layer {
 	return append([]layer{own}, d.layers...)
 }
 
-// placeholders are what may stand in the tag of discovered tenants.
+// placeholders are replaced in the tag of discovered tenants.
 var placeholders = []string{"{tenant_id}", "{tenant_name}"}
 
-// tagOf puts a customer into a tag.
+// tagOf replaces the placeholders in a tag with the id and name of a customer.
 func tagOf(tag string, c Customer) string {
 	name := safeInTag(c.Name)
 	if strings.Trim(name, "_") == "" {
-		name = string(c.TenantID) // a name without a letter that a tag may have
+		name = string(c.TenantID) // the name has no character that a tag may have
 	}
 
 	return strings.NewReplacer(placeholders[0], safeInTag(string(c.TenantID)), placeholders[1], name).Replace(tag)
 }
 
-// safeInTag writes a text with the characters that a tag may have: what else is in it
-// becomes an underscore, several in a row become one.
+// safeInTag returns a text with only the characters that a tag may have: others, one or
+// several in a row, become an underscore.
 func safeInTag(s string) string {
 	var b strings.Builder
 
@@ -183,7 +184,8 @@ const (
 // discoverShape says how the part is written.
 const discoverShape = "write `discover:` and under it keys such as `from: gdap` and `every: 1h`"
 
-// discovery reads the part `discover`; nil if there is none, or it is no mapping.
+// discovery reads the part `discover`. It returns nil if there is none, or if it is no
+// mapping.
 func (f *tenantsReader) discovery(top mapping, defaults layer, sec section) *Discovery {
 	p, ok := top["discover"]
 	if !ok {
@@ -213,7 +215,8 @@ func (f *tenantsReader) discovery(top mapping, defaults layer, sec section) *Dis
 	return d
 }
 
-// word returns one of several words under a key, the first one where the key is missing.
+// word returns the value of a key, which is one of words; the first if the key is
+// missing.
 func (f *tenantsReader) word(m mapping, key string, words ...string) string {
 	p, ok := m[key]
 	if !ok || yamldoc.IsNull(p.value) {
@@ -300,8 +303,8 @@ func (f *tenantsReader) patterns(m mapping, key string) []string {
 	return all
 }
 
-// discoverDefaults returns the layer under discover.defaults, which may be empty. line is
-// that of `discover`.
+// discoverDefaults returns the layer of discover.defaults, which may be empty. line is
+// the line of `discover`.
 func (f *tenantsReader) discoverDefaults(m mapping, line int) layer {
 	p, ok := m["defaults"]
 
@@ -318,7 +321,7 @@ func (f *tenantsReader) discoverDefaults(m mapping, line int) layer {
 	return layer{value: func(string) value { return value{file: f.file, line: line, inherited: true} }}
 }
 
-// checkPlaceholders reports what stands in braces in a tag and is no placeholder.
+// checkPlaceholders reports a fault if a tag has braces that are no placeholder.
 func (f *tenantsReader) checkPlaceholders(v value) {
 	rest := strings.NewReplacer(placeholders[0], "", placeholders[1], "").Replace(v.text)
 	if strings.ContainsAny(rest, "{}") {
@@ -327,8 +330,8 @@ func (f *tenantsReader) checkPlaceholders(v value) {
 	}
 }
 
-// readHome reads the settings that every discovered tenant has, so that what is wrong
-// with them shows when the file is read. line is that of `discover`.
+// readHome reads the settings of discovered tenants, so that faults in them are found
+// when the file is read. line is the line of `discover`.
 func (f *tenantsReader) readHome(d *Discovery, line int) {
 	r := f.reader(d.layersOf(sample)...)
 	if v := r.raw("home_tenant_id"); v.text == "" && !v.bad || strings.EqualFold(v.text, NoHome) {

@@ -12,7 +12,7 @@
 //     remedy. It never returns half of an input.
 //   - No fault, warning or printed Input shows the value of a secret.
 //   - Nothing is asked over the network; a tenant_id is never resolved.
-//   - A tenants file of any content is answered in bounded time and memory.
+//   - Any tenants file is read in bounded time and memory.
 //
 // # Caveats
 //
@@ -20,6 +20,6 @@
 // one: see UnknownKey. It also turns a variable that is not set into an empty value,
 // which cannot be told from a key that was left out.
 //
-// Files named in the configuration are read to see whether they can be used, and read
-// again by those who use them.
+// Files named in the configuration are read here only to check them. The parts that use
+// them read them again.
 package config

@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// EnvironmentWarnings returns what in the environment of this process is not safe for a
-// program that holds tokens. It concerns the whole process, not one input.
+// EnvironmentWarnings warns of settings in the environment of this process that are not
+// safe for a program with tokens. They concern the whole process, not one input.
 func EnvironmentWarnings(s Sources) []Warning {
 	settings, _ := s.env("GODEBUG")
 	for setting := range strings.SplitSeq(settings, ",") {

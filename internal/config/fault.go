@@ -9,8 +9,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// Place says where in a configuration something is: a file and line, a key, and whose it
-// is. Each part is empty where it is not known.
+// Place says where in a configuration something is: file and line, key, and tenant.
+// Each part is empty if it is not known.
 type Place struct {
 	File string `json:"file,omitempty"`
 	// Line counts from 1; 0 is unknown.
@@ -28,7 +28,7 @@ type Fault struct {
 	advice.Fault
 }
 
-// newFault returns a fault, which stays until somebody changes the configuration.
+// newFault returns a fault that lasts until somebody changes the configuration.
 func newFault(at Place, problem, remedy string) *Fault {
 	return &Fault{Place: at, Fault: advice.Fault{Problem: problem, Remedy: remedy, Fate: advice.NeedsFix}}
 }

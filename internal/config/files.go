@@ -17,7 +17,7 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Greatest sizes of files named in a configuration; what is larger is some other file.
+// The largest sizes of files named in a configuration. A larger file is a wrong one.
 const (
 	maxSecretFile  = 64 << 10
 	maxPEMFile     = 8 << 20
@@ -31,10 +31,9 @@ var (
 	errControl = errors.New("has control characters or is not text")
 )
 
-// ParseSecret returns the secret that stands alone in a text of any encoding that
-// plain.Decode reads, and says why it can be none. Every secret that a configuration or
-// a flag names is read by it. Its errors complete a sentence that begins with the name
-// of what was read.
+// ParseSecret returns the secret in a text that holds nothing else, in any encoding
+// that plain.Decode reads. Every secret of a configuration or a flag is read with it.
+// Its errors complete a sentence that begins with the name of what was read.
 func ParseSecret(data []byte) (secret.Text, error) {
 	text, err := plain.Decode(data)
 	if err != nil {
@@ -54,8 +53,8 @@ func ParseSecret(data []byte) (secret.Text, error) {
 	return secret.New(s), nil
 }
 
-// parseFor is ParseSecret for the value of a key: a refresh token has to look like one
-// too.
+// parseFor is ParseSecret for the value of a key. A refresh token must also look like
+// one.
 func parseFor(key string, data []byte) (secret.Text, error) {
 	t, err := ParseSecret(data)
 	if err == nil && strings.HasPrefix(key, "refresh_token") {
@@ -69,7 +68,7 @@ func parseFor(key string, data []byte) (secret.Text, error) {
 	return t, nil
 }
 
-// secretText checks a secret that stands in the configuration itself.
+// secretText checks a secret that is written in the configuration itself.
 func (r *reader) secretText(key string, v value) secret.Text {
 	t, err := parseFor(key, []byte(v.text))
 	if err != nil {
@@ -80,7 +79,7 @@ func (r *reader) secretText(key string, v value) secret.Text {
 		r.warning(
 			key,
 			v,
-			"stands in quotation marks, which become part of it",
+			"is in quotation marks, which become part of it",
 			"remove them, unless they belong to it",
 		)
 	}
@@ -88,7 +87,8 @@ func (r *reader) secretText(key string, v value) secret.Text {
 	return t
 }
 
-// secretFile reads a secret's file as a check: who uses it reads it again (ReadSecret).
+// secretFile reads the file of a secret in order to check it. The part that uses the
+// secret reads it again (ReadSecret).
 func (r *reader) secretFile(key string, v value) secret.Text {
 	path := v.text
 
@@ -107,11 +107,11 @@ func (r *reader) secretFile(key string, v value) secret.Text {
 	return secret.Text{}
 }
 
-// named names a file in a message.
+// named returns the words for a file in a message.
 func named(path string) string { return "file \"" + plain.Text(path, 256) + "\"" }
 
-// namedSecret names a file that a key of a credential names. What is no path may be a
-// secret in the wrong key and is not repeated.
+// namedSecret is named for a file with a secret. A value that is no path may be a
+// secret under the wrong key, and is not repeated.
 func namedSecret(path string) string {
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		return "the file named here"
@@ -120,8 +120,8 @@ func namedSecret(path string) string {
 	return named(path)
 }
 
-// warnOpen warns of a file with a secret that every user can read, and of what
-// warnForeign does.
+// warnOpen warns of a file with a secret that every user can read, or that another user
+// owns.
 func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
 	if c.mode.Perm()&0o004 != 0 {
 		problem := namedSecret(path) + " can be read by every user of this machine"
@@ -131,16 +131,16 @@ func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
 	r.warnForeign(key, v, c)
 }
 
-// warnForeign warns of a file that another user owns, who can therefore change it. That
-// may be meant.
+// warnForeign warns of a file that another user owns and can therefore change, which
+// may be intended.
 func (r *reader) warnForeign(key string, v value, c fileContent) {
 	if c.foreign != nil {
 		r.warning(key, v, plain.Shell(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
 	}
 }
 
-// adviseSecret warns of the commonest slip: the portal shows the secret's ID beside its
-// value (AADSTS7000215).
+// adviseSecret warns of the most common mistake: the portal shows the secret's ID
+// beside its value (AADSTS7000215).
 func (r *reader) adviseSecret(key string, v value, t secret.Text) {
 	if alert.IsGUID(t.Reveal()) {
 		r.warning(
@@ -175,14 +175,14 @@ func (r *reader) checkCertificate(v value) {
 	r.warnOpen(key, v, path, c)
 }
 
-// bundle is a file with certificate authorities, as it was judged.
+// bundle is a file with certificate authorities, after a check.
 type bundle struct {
 	fileContent
 
-	unread, all int // certificates that x509 passes over, and those that begin in the file
+	unread, all int // certificates that x509 skips, and all that begin in the file
 }
 
-// bundle judges a ca_file, once however many tenants name it.
+// bundle checks a ca_file, only once for all tenants that name it.
 func (b *builder) bundle(path string) bundle {
 	if known, ok := b.bundles[path]; ok {
 		return known
@@ -233,8 +233,8 @@ func (r *reader) checkCAFile(path string) {
 }
 
 // ReadPEM reads a file with certificates or a private key. Like every file named in a
-// configuration it must be a regular one of a sane size that no other user may change.
-// Reading never waits.
+// configuration it must be a regular file of a sane size that no other user may change.
+// It never waits for a pipe.
 func ReadPEM(path string) ([]byte, error) {
 	c := readFile(Sources{}, path, maxPEMFile)
 	if c.err != nil {
@@ -244,22 +244,22 @@ func ReadPEM(path string) ([]byte, error) {
 	return decodePEM(c.data), nil
 }
 
-// decodePEM returns PEM as UTF-8 without a byte order mark, before which the first
-// certificate would be passed over without a word. What is no text stays as it is: the
-// reader of PEM says so.
+// decodePEM returns PEM as UTF-8 without a byte order mark: with one, the first
+// certificate would be skipped silently. Data that is no text is returned as it is; the
+// reader of PEM reports it.
 func decodePEM(data []byte) []byte {
 	text, err := plain.Decode(data)
 	if err != nil {
 		return data
 	}
 
-	// Files that were put together have a byte order mark in the middle, too. It would
-	// hide the certificate behind it, whose first line must begin with dashes.
+	// Concatenated files have a byte order mark in the middle, too. It would hide the
+	// certificate after it, whose first line must begin with dashes.
 	return bytes.ReplaceAll(text, []byte("\ufeff"), nil)
 }
 
-// unreadCertificates returns how many certificates of a bundle x509 passes over without
-// a word, and how many begin in it.
+// unreadCertificates returns how many certificates of a bundle x509 skips silently, and
+// how many begin in it.
 func unreadCertificates(bundle []byte) (unread, all int) {
 	all = bytes.Count(bundle, []byte("-----BEGIN CERTIFICATE-----"))
 	read := 0

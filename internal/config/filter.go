@@ -10,7 +10,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// filter returns the operator's own restriction, checked as far as it can be without the
+// filter returns the key `filter`, checked as far as that is possible without the
 // service.
 func (r *reader) filter(api alert.API) string {
 	s, v := r.text("filter", 8192)
@@ -35,9 +35,9 @@ func (r *reader) filter(api alert.API) string {
 	return s
 }
 
-// odataProblem finds what would break out of `(<window>) and (<filter>)`: parentheses
-// and quotes that are not closed. Strings are in single quotes, doubled inside (OData
-// 4.01 URL conventions, section 5.1.1.14.1).
+// odataProblem finds parentheses and quotation marks that are not balanced, with which
+// an expression would break out of `(<window>) and (<filter>)`. Strings are in single
+// quotes, doubled inside (OData 4.01 URL conventions, section 5.1.1.14.1).
 func odataProblem(s string) (problem, remedy string) {
 	if strings.HasPrefix(strings.TrimLeft(s, "?&"), "$") {
 		return "starts with an option name", "write only the expression, without $filter="

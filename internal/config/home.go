@@ -38,9 +38,9 @@ func (r *reader) home(t *Tenant, grantAt value) {
 }
 
 // seedFits reports whether a configured refresh token is for the chain that the tenant
-// uses. One that a tenant has for itself does not go with home_tenant_id. An inherited
-// one that stands beside another home_tenant_id, or that a tenant opted out of, is of
-// another chain and left out.
+// uses. A tenant's own token does not go with home_tenant_id. An inherited token is
+// left out if it belongs to another chain: if it was configured beside another
+// home_tenant_id, or the tenant opted out of home_tenant_id.
 func (r *reader) seedFits(t Tenant, values []value) bool {
 	i := slices.IndexFunc(values, func(v value) bool { return v.text != "" })
 	if i < 0 {
@@ -68,8 +68,8 @@ func (r *reader) seedFits(t Tenant, values []value) bool {
 	return beside == "" || strings.EqualFold(beside, NoHome) || strings.EqualFold(beside, string(t.HomeTenantID))
 }
 
-// layerOf returns the number of the first layer that has one of the keys; the last one
-// if none has.
+// layerOf returns the index of the first layer that has one of the keys, or of the last
+// layer if none has.
 func (r *reader) layerOf(keys ...string) int {
 	for i, l := range r.layers {
 		if slices.ContainsFunc(keys, func(key string) bool { return l.value(key).set }) {

@@ -7,8 +7,8 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// domain is a DNS name of at least two labels whose last is no number (else it is
-// an IP address).
+// domain matches a DNS name of at least two labels, the last of which is not a number
+// (it would be an IP address).
 var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // personalAccounts is the tenant behind `consumers`: every Microsoft account lives in
@@ -74,15 +74,15 @@ func (r *reader) clientID() alert.ClientID {
 	return alert.ClientID(s)
 }
 
-// label checks the texts that end in logs, records and keys.
+// label returns a text that appears in logs, records and keys.
 func (r *reader) label(key string, most int) string {
 	s, _ := r.text(key, most)
 	return s
 }
 
-// tag reads the tag of a tenant's records. Fluent Bit routes by patterns over tags, and
-// other plugins make file names of them: a tag has only characters that mean nothing to
-// either.
+// tag reads the tag of a tenant's records. Fluent Bit routes by patterns of tags, and
+// other plugins make file names of them, so a tag may only have characters without a
+// meaning there.
 func (r *reader) tag() string {
 	s, v := r.text("tag", 256)
 

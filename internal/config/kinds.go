@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// text returns a string option: the value, or the default. Control characters never pass:
-// values reach logs, URLs and records.
+// text returns the value of a string option, empty if it has none or an invalid one.
+// Control characters are refused, since values reach logs, URLs and records.
 func (r *reader) text(key string, most int) (string, value) {
 	o, v := option(key), r.raw(key)
 	if !v.set || v.text == "" {
@@ -28,7 +28,7 @@ func (r *reader) text(key string, most int) (string, value) {
 	case len(v.text) > most:
 		r.refuse(o, v, fmt.Sprintf("is longer than %d bytes", most), "shorten it")
 	case quoted(v.text) && key != "filter":
-		r.refuse(o, v, "stands in quotation marks, which Fluent Bit keeps", "")
+		r.refuse(o, v, "is in quotation marks, which Fluent Bit keeps", "")
 	default:
 		return v.text, v
 	}
@@ -48,8 +48,8 @@ func (r *reader) path(key string) string {
 	return s
 }
 
-// enum returns one of the option's values, in lower case; the default where the value was
-// refused (see refused).
+// enum returns one of the option's values, in lower case, or the default if the value
+// was refused (see refused).
 func (r *reader) enum(key string) (string, value) {
 	o, v := option(key), r.raw(key)
 	if !v.set || v.text == "" {
@@ -87,7 +87,7 @@ func (r *reader) date(key string) time.Time {
 	return day
 }
 
-// parsed returns a value of an enum, whose values are those of the type.
+// parsed returns the parsed value of an enum, which cannot fail: enum has checked it.
 func parsed[T any](v T, err error) T {
 	if err != nil {
 		panic("config: " + err.Error()) // a slip in the table of options, found by its test
@@ -96,7 +96,7 @@ func parsed[T any](v T, err error) T {
 	return v
 }
 
-// refused reports whether enum did not take what was written.
+// refused reports whether enum has refused the value that was written.
 func refused(result string, v value) bool {
 	return v.bad || v.text != "" && !strings.EqualFold(result, v.text)
 }
@@ -134,7 +134,7 @@ func (r *reader) duration(key string) time.Duration {
 	return def
 }
 
-// leastPositive is the shortest duration of use; a shorter one is a slip of the unit.
+// leastPositive is the shortest useful duration. A shorter one has the wrong unit.
 const leastPositive = 100 * time.Millisecond
 
 // mustDuration reads a duration of the table of options.

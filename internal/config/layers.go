@@ -10,25 +10,26 @@ import (
 // value is what one layer says about a key, and where it says so.
 type value struct {
 	text string
-	// set: the layer has the key. A tenants file may set a key to nothing, which means
-	// its built-in default.
+	// set says that the layer has the key. A tenants file may set a key to nothing, which
+	// means its built-in default.
 	set  bool
 	file string
 	line int
-	// inherited: the value is not the tenant's own, so that a fault in it would
-	// otherwise be told once per tenant.
+	// inherited says that the value is not the tenant's own: a fault in it is reported
+	// only once, and not once per tenant.
 	inherited bool
-	// bad: what is written there was refused already, and the key is not missing.
+	// bad says that the value was refused already, so that the key is not missing.
 	bad bool
 }
 
-// layer is a place where keys stand: a tenant of the file, the file's defaults, or the
+// layer is a place that has keys: a tenant of the file, the file's defaults, or the
 // section.
 type layer struct {
 	value func(key string) value
 }
 
-// section is what Fluent Bit gave, copied: its own strings end with the instance.
+// section is a copy of a section of Fluent Bit, whose own strings end with the
+// instance.
 type section struct {
 	values map[string]sectionValue
 	file   string
@@ -36,7 +37,7 @@ type section struct {
 }
 
 type sectionValue struct {
-	// text is hidden whatever the key, so that an Input can be printed.
+	// text is a secret.Text for every key, so that an Input can be printed.
 	text secret.Text
 	file string
 	line int
@@ -44,7 +45,7 @@ type sectionValue struct {
 	unset []string
 }
 
-// unexpanded is a value that is nothing but a variable which was not replaced.
+// unexpanded matches a value that is only a variable that was not replaced.
 var unexpanded = regexp.MustCompile(`^\$\{[^{}]*\}$`)
 
 func snapshot(g Getter) section {
@@ -96,7 +97,7 @@ func (s section) inherited(key string) value {
 	return v
 }
 
-// hint says why a key may be missing although it is written.
+// hint returns why a key may be missing although it is written.
 func (s section) hint(key string) string {
 	if names := s.values[key].unset; len(names) > 0 {
 		return "; the environment variable " + strings.Join(names, ", ") + " in it is not set"

@@ -2,12 +2,12 @@ package config
 
 import "strings"
 
-// Nearest returns the candidate that s is probably a slip of, or "".
+// Nearest returns the candidate that was probably meant with s, or "".
 func Nearest(s string, candidates []string) string { return nearest(s, candidates) }
 
-// nearest returns the candidate that s is probably a slip of, or "". Distance is the
-// number of letters added, left out, changed or swapped with their neighbour (optimal
-// string alignment).
+// nearest returns the candidate that was probably meant with s, or "". The distance is
+// the number of letters that were added, left out, changed or swapped with their
+// neighbour (optimal string alignment).
 func nearest(s string, candidates []string) string {
 	s = strings.ToLower(s)
 	if len(s) > 64 || s == "" {

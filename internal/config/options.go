@@ -45,8 +45,8 @@ const (
 type Option struct {
 	Name string
 	Kind Kind
-	// Default is what an absent key means, written as a user would; empty: none, or it
-	// depends (see Help).
+	// Default is what a missing key means, as a user would write it; empty: there is
+	// none, or it depends on other keys (see Help).
 	Default string
 	// Values are those of a KindEnum, in lower case.
 	Values []string
@@ -55,7 +55,7 @@ type Option struct {
 	// Least and Most bound a KindInt or a KindSize; both 0: not bounded here.
 	Least, Most int64
 	Scope       Scope
-	// Secret: the value is never shown.
+	// Secret says that the value is never shown.
 	Secret bool
 	// APIs lists the APIs that the key is for; nil: all.
 	APIs []string
@@ -65,9 +65,9 @@ type Option struct {
 
 const day = 24 * time.Hour
 
-// options is the table behind Options. Bounds that interface does not state are there
-// to catch slips, such as a value in the wrong unit, and to keep arithmetic on times
-// far from its limits.
+// options is the table behind Options. Many bounds are only there to catch mistakes,
+// such as a value in the wrong unit, and to keep arithmetic on times far from its
+// limits.
 var options = []Option{
 	{
 		Name:  "tenant_id",

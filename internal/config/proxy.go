@@ -8,9 +8,9 @@ import (
 // proxyRemedy says how the address of a proxy is written.
 const proxyRemedy = "write it like http://host:port"
 
-// proxyAddress returns the address of a proxy with a scheme. Like net/http it takes
-// http, https and socks5, and host:port alone. An address that cannot be used has a
-// problem.
+// proxyAddress returns the address of a proxy with a scheme. Like net/http it accepts
+// http, https and socks5, and host:port alone. problem is empty if the address can be
+// used.
 func proxyAddress(text string) (address, problem string) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -54,9 +54,10 @@ func (r *reader) proxy() string {
 	return address
 }
 
-// checkProxyVariable refuses a proxy in the environment that cannot be used: net/http
-// would connect without it and say nothing. Like net/http it takes the first of the two
-// that is set. HTTP_PROXY is never used, since http:// leads to this machine only.
+// checkProxyVariable reports a proxy in the environment that cannot be used: net/http
+// would silently connect without it. Like net/http it uses the first of the two
+// variables that is set. HTTP_PROXY is never used, since http:// leads to this machine
+// only.
 func (r *reader) checkProxyVariable() {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		text, _ := r.sources.env(name)

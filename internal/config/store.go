@@ -14,8 +14,8 @@ import (
 
 // Store says where an input keeps what must survive, and how it shares it.
 type Store struct {
-	// URL is how PostgreSQL is reached, as libpq takes it; zero: SQLite in DataDir. It
-	// may hold a password, hence the type.
+	// URL is the connection string of PostgreSQL, as libpq accepts it; zero: SQLite in
+	// DataDir. It may hold a password, hence the type.
 	URL secret.Text
 	// NodeID names this process among those on the same store. It is empty with SQLite,
 	// where the two times are 0.
@@ -30,8 +30,8 @@ type Store struct {
 // Shared reports whether other machines may use the same store.
 func (s Store) Shared() bool { return !s.URL.IsZero() }
 
-// DiffersOnStore returns the keys in which two inputs of a process on the same store
-// disagree, and must not.
+// DiffersOnStore returns the keys that must be the same in two inputs of a process on
+// the same store, and are not.
 func (in *Input) DiffersOnStore(other *Input) []string {
 	var keys []string
 
@@ -61,9 +61,10 @@ const storeForm = "use sqlite, or an address like postgres://user@host:5432/data
 // longestStore bounds the address of a store in bytes.
 const longestStore = 4096
 
-// ParseStore reads where the store is: `sqlite` or nothing, which returns a zero Text, or
-// the address of PostgreSQL. What the address says is checked by who opens it. problem is
-// empty if it is one of these; it never repeats the value, which may hold a password.
+// ParseStore reads the key `store`. For `sqlite` or an empty text it returns a zero
+// Text, else the address of PostgreSQL, which is checked when it is opened. problem is
+// empty if the text is one of these. It never repeats the text, which may hold a
+// password.
 func ParseStore(text string) (address secret.Text, problem, remedy string) {
 	if text == "" || strings.EqualFold(text, sqliteStore) {
 		return secret.Text{}, "", ""
@@ -83,7 +84,7 @@ func ParseStore(text string) (address secret.Text, problem, remedy string) {
 	return secret.New(scheme + "://" + rest), "", ""
 }
 
-// sharedKeys are the keys that mean something with PostgreSQL only.
+// sharedKeys are the keys that have a meaning with PostgreSQL only.
 var sharedKeys = []string{"node_id", "lease_ttl", "takeover_replay"}
 
 // store reads where the store is, and how it is shared.
@@ -127,7 +128,7 @@ func scheme(address string) string {
 	return strings.ToLower(s) + "://…"
 }
 
-// warnUnshared warns of keys that mean nothing with SQLite.
+// warnUnshared warns of keys without a meaning with SQLite.
 func (r *reader) warnUnshared() {
 	for _, key := range sharedKeys {
 		if v := r.raw(key); v.text != "" {
@@ -137,7 +138,8 @@ func (r *reader) warnUnshared() {
 	}
 }
 
-// nodeID returns the name of this process. The host name is asked for if it is needed.
+// nodeID returns the name of this process. If it is needed and not set, that is the
+// host name.
 func (r *reader) nodeID(needed bool) string {
 	id, v := r.text("node_id", 253)
 	remedy := "use letters, digits, dots, underscores and hyphens, such as collector-1"
@@ -212,20 +214,20 @@ var hostList = regexp.MustCompile(`^(?:[^:,@\[\]]*|\[[0-9a-fA-F:.]+\])(?::\d*)?`
 // secretParameters are the parameters of a PostgreSQL URL that hold secrets.
 var secretParameters = []string{"password", "sslpassword"}
 
-// ShownStore returns the URL of a database without the secrets that it may hold. What is
-// left can be typed: PGPASSWORD or a password file has the password then.
+// ShownStore returns the URL of a database without the secrets that it may hold. It can
+// be typed as it is, if PGPASSWORD or a password file has the password.
 func ShownStore(address secret.Text) string {
 	return shownStore(address, func(string) bool { return true })
 }
 
-// ToolStore is ShownStore for a command line of PostgreSQL's own tools: they refuse
+// ToolStore is ShownStore for a command line of PostgreSQL's own tools, which refuse
 // parameters that libpq does not know, such as pool_max_conns.
 func ToolStore(address secret.Text) string {
 	return shownStore(address, func(name string) bool { return slices.Contains(libpqParameters, name) })
 }
 
-// libpqParameters are the parameters of a connection string that libpq knows, those with
-// secrets left out.
+// libpqParameters are the parameters of a connection string that libpq knows, without
+// those for secrets.
 // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 var libpqParameters = []string{
 	"host", "hostaddr", "port", "dbname", "user", "passfile", "require_auth", "channel_binding", "connect_timeout",
@@ -237,8 +239,8 @@ var libpqParameters = []string{
 	"target_session_attrs", "load_balance_hosts",
 }
 
-// shownStore returns a URL without its secrets, and with those parameters only that keep
-// returns true for.
+// shownStore returns a URL without its secrets, and with only those parameters for
+// which keep returns true.
 func shownStore(address secret.Text, keep func(name string) bool) string {
 	u, err := parseAddress(address)
 	if err != nil {
@@ -257,7 +259,7 @@ func shownStore(address secret.Text, keep func(name string) bool) string {
 		}
 	}
 
-	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // libpq reads a + as what it is
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // libpq does not read a + as a blank
 	u.Fragment = ""
 
 	return u.String()

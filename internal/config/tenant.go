@@ -38,8 +38,8 @@ func (r *reader) readTenant() Tenant {
 	api, apiAt := r.enum("api")
 	name, cloudAt := r.enum("cloud")
 	t.API, t.Cloud = alert.API(api), cloud.Cloud(name)
-	// What depends on an API or cloud that was refused is not judged by the default in
-	// its place.
+	// If API or cloud was refused, what depends on it is not checked: the default in
+	// its place would lead to wrong faults.
 	known := !refused(api, apiAt) && !refused(name, cloudAt)
 	r.addresses(&t, known)
 
@@ -85,7 +85,7 @@ func (r *reader) addresses(t *Tenant, known bool) {
 
 	var wrong *cloud.KeyError
 	if errors.As(err, &wrong) {
-		// An address of one's own needs no region.
+		// With api_url no region is needed.
 		own := r.raw("api_url").text != "" && region == "" && wrong.Key == "region"
 		if known && !own && !refused(region, regionAt) {
 			r.fault(wrong.Key, regionAt, wrong.Problem, wrong.Remedy)
@@ -126,7 +126,7 @@ func (r *reader) pageSize(api alert.API) int {
 	return int(r.bounded("page_size", option("page_size").Least, int64(facts.MaxPage), int64(facts.MaxPage)))
 }
 
-// credentials reads how the application and the user sign in, and whether these fit
+// credentials reads the credentials of application and user, and checks that they fit
 // together.
 func (r *reader) credentials(t *Tenant, grantAt value) {
 	application := r.applicationCredential(t)
@@ -145,7 +145,7 @@ func (r *reader) credentials(t *Tenant, grantAt value) {
 }
 
 // applicationCredential reads the credential of the application, and reports whether
-// one is written at all, usable or not.
+// one is configured, usable or not.
 func (r *reader) applicationCredential(t *Tenant) bool {
 	keys := []string{"client_secret", "client_secret_file", "client_certificate_file"}
 	values := r.group(keys...)
@@ -201,7 +201,8 @@ func (r *reader) secretExpires(t *Tenant) time.Time {
 	return time.Time{}
 }
 
-// seedToken reads the refresh token to begin with, and reports whether there is one.
+// seedToken reads the refresh token that starts a chain, and reports whether there is
+// one.
 func (r *reader) seedToken(t *Tenant) bool {
 	values := r.group("refresh_token", "refresh_token_file")
 	text, file := values[0], values[1]

@@ -17,8 +17,9 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// tenantsFile reads many tenants, and how others are discovered; nil if none are. Faults
-// go to b; the tenants are complete only if there is none.
+// tenantsFile reads the tenants of a tenants file, and how others are discovered (nil
+// if they are not). It adds faults to b; the tenants are complete only if there is
+// none.
 func (b *builder) tenantsFile(path string, at value, sec section) ([]Tenant, *Discovery) {
 	c := readFile(b.sources, path, maxTenantsFile)
 	if c.err != nil {
@@ -45,7 +46,7 @@ func (b *builder) tenantsFile(path string, at value, sec section) ([]Tenant, *Di
 type tenantsReader struct {
 	*builder
 	file  string
-	found *Discovery // what stands under `discover`; nil for nothing
+	found *Discovery // the part `discover`; nil if there is none
 }
 
 func (f *tenantsReader) fault(line int, key, tenant, problem, remedy string) {
@@ -86,7 +87,7 @@ type pair struct{ key, value *yaml.Node }
 // mapping is a mapping of the file; its keys are in lower case.
 type mapping map[string]pair
 
-// mapping reads a mapping, and reports what is no plain key.
+// mapping reads a mapping, and reports keys that cannot be used.
 func (f *tenantsReader) mapping(n *yaml.Node, tenant string) mapping {
 	m := mapping{}
 
@@ -112,8 +113,7 @@ func (f *tenantsReader) mapping(n *yaml.Node, tenant string) mapping {
 	return m
 }
 
-// commonKeys is the remedy for what YAML offers to write a text once: anchors and merge
-// keys are not followed.
+// commonKeys is the remedy for anchors, aliases and merge keys, which are not followed.
 const commonKeys = "write what is common to all tenants under `defaults:`"
 
 // tenants reads the root mapping.
@@ -169,7 +169,7 @@ func (f *tenantsReader) listed(list *yaml.Node, defaults layer, sec section) []T
 	return all
 }
 
-// unknownParts reports what a tenants file does not have.
+// unknownParts reports keys of the root that do not exist.
 func (f *tenantsReader) unknownParts(top mapping) {
 	f.unknownKeys(top, []string{"defaults", "tenants", "discover"},
 		"a tenants file has only `defaults:`, `tenants:` and `discover:`")
@@ -206,7 +206,7 @@ func (f *tenantsReader) defaults(top mapping) layer {
 	return layer{value: func(string) value { return value{file: f.file, inherited: true} }}
 }
 
-// list returns the list under `tenants`, or reports why there is none. Where tenants are
+// list returns the list under `tenants`, or reports why there is none. If tenants are
 // discovered, none need be listed.
 func (f *tenantsReader) list(root *yaml.Node, top mapping) *yaml.Node {
 	list, ok := top["tenants"]
@@ -229,8 +229,8 @@ func (f *tenantsReader) list(root *yaml.Node, top mapping) *yaml.Node {
 	return nil
 }
 
-// isTenant reports whether an entry of the list is a mapping, and reports a fault if it
-// is not.
+// isTenant reports whether an entry of the list is a mapping, and adds a fault if it is
+// not.
 func (f *tenantsReader) isTenant(n *yaml.Node, label string) bool {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -244,7 +244,7 @@ func (f *tenantsReader) isTenant(n *yaml.Node, label string) bool {
 	return false
 }
 
-// part is a part of a tenants file in which keys of tenants stand.
+// part is a part of a tenants file that has keys of tenants.
 type part int
 
 const (
@@ -253,8 +253,8 @@ const (
 	inDiscover // the defaults of discovered tenants
 )
 
-// layer reads the keys of the defaults or of one tenant. A value that was refused stays
-// in the layer and is marked as bad, so that the key does not count as missing.
+// layer reads the keys of the defaults or of one tenant. A refused value stays in the
+// layer, marked as bad, so that the key does not count as missing.
 func (f *tenantsReader) layer(n *yaml.Node, label string, at part) layer {
 	m := f.mapping(n, label)
 
@@ -292,8 +292,8 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, at part) layer {
 	}}
 }
 
-// belongs reports whether a key may stand where it does, and reports a fault if it may
-// not.
+// belongs reports whether a key is allowed in its part of the file, and adds a fault if
+// it is not.
 func (f *tenantsReader) belongs(name string, p pair, label string, at part) bool {
 	o, known := Lookup(name)
 
@@ -340,7 +340,7 @@ func (f *tenantsReader) text(name string, p pair, label string) (text string, ok
 	return strings.TrimSpace(text), true
 }
 
-// plainTags are the kinds of YAML scalars that are taken as they are written.
+// plainTags are the kinds of YAML scalars that are read as they are written.
 var plainTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
 
 // sortedKeys returns the keys in the order of the file.
@@ -350,12 +350,12 @@ func sortedKeys(m mapping) []string {
 	})
 }
 
-// envName is what may stand in ${…}.
+// envName matches the names that are allowed in ${…}.
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// expand replaces ${VAR} and ${VAR:-default}, once: what a variable holds is not looked
-// at again. As in Fluent Bit (src/flb_env.c) an empty variable counts as not set, and a
-// "${" without an end stands for itself.
+// expand replaces ${VAR} and ${VAR:-default} once; in the value of a variable nothing
+// is replaced. As in Fluent Bit (src/flb_env.c) an empty variable counts as not set,
+// and a "${" without an end is left as it is.
 func (f *tenantsReader) expand(s string, hidden bool) (out, problem, remedy string) {
 	var b strings.Builder
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// coreKeys are the keys that Fluent Bit itself takes from a section of this input
-// (src/flb_input.c, since 4.1); the plugin never sees them.
+// coreKeys are the keys of a section of this input that Fluent Bit itself uses
+// (src/flb_input.c, since 4.1). The plugin never sees them.
 var coreKeys = []string{
 	"name",
 	"tag",
@@ -29,8 +29,8 @@ var coreKeys = []string{
 	"condition",
 }
 
-// misplaced are keys that Fluent Bit takes, or that other inputs have, and that do
-// nothing good here.
+// misplaced are keys of Fluent Bit or of other inputs that do not belong here, with the
+// remedy.
 var misplaced = map[string]string{
 	"tls":              "remove it: Fluent Bit refuses to start an input like this with tls",
 	"tls.ca_file":      "use ca_file",
@@ -55,9 +55,9 @@ var misplaced = map[string]string{
 	"url":              "use api_url",
 }
 
-// UnknownKey checks a key of a section of this input: nil if it means something to
-// the plugin or to Fluent Bit, else a fault with a suggestion. Fluent Bit itself
-// ignores such a key silently. The caller adds file, line and tenant.
+// UnknownKey checks a key of a section of this input. It returns nil if the plugin or
+// Fluent Bit knows the key, and a fault with a suggestion if not. Fluent Bit itself
+// ignores unknown keys silently. The caller adds file, line and tenant.
 func UnknownKey(key string) *Fault {
 	name := strings.ToLower(key)
 	o, ok := Lookup(name)
@@ -72,8 +72,8 @@ func UnknownKey(key string) *Fault {
 	return newFault(Place{Key: key}, problem, remedy)
 }
 
-// unknown words the fault of a key that does not exist; inFile: in a tenants file, else
-// in a section.
+// unknown returns the problem and the remedy for a key that does not exist. inFile says
+// that it is in a tenants file, and not in a section.
 func unknown(key string, inFile bool) (problem, remedy string) {
 	key = strings.ToLower(key)
 	if slices.Contains(coreKeys, key) {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Errors of ParseDuration, ParseSize and ParseBool: ErrSyntax is wrapped where the text
-// is none, ErrRange where it is one that is negative or greater than anything of use.
+// Errors of ParseDuration, ParseSize and ParseBool. They wrap ErrSyntax if the text is
+// not a value of that kind, and ErrRange if the value is negative or too large to be
+// useful.
 var (
 	ErrSyntax = errors.New("not understood")
 	ErrRange  = errors.New("out of range")
@@ -67,8 +68,8 @@ func tooLong(s string) error {
 }
 
 // takeDays returns the days of a duration, which time.ParseDuration does not know, and
-// the duration without them. The text has the form of durationForm. Days that are not
-// a number of float64 are infinite.
+// the rest of the duration. The text matches durationForm. A number of days beyond
+// float64 is infinite.
 func takeDays(s string) (days float64, rest string) {
 	var b strings.Builder
 
@@ -131,7 +132,8 @@ func FormatDuration(d time.Duration) string {
 
 // ParseSize reads a number of bytes as Fluent Bit does (flb_utils_size_to_bytes): a
 // number, possibly with a fraction, and K, M or G, which stand for powers of 1000, with
-// or without B, in any case; "false" is 0. Unlike there, what does not fit is an error.
+// or without B, in any case; "false" is 0. Unlike Fluent Bit it returns an error for
+// anything else.
 func ParseSize(s string) (int64, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
 	if text == "false" {
@@ -160,8 +162,8 @@ func ParseSize(s string) (int64, error) {
 	return int64(math.Round(v * unit)), nil
 }
 
-// takeUnit returns a size without its unit, and how many bytes the unit stands for. A B
-// alone is no unit.
+// takeUnit returns a size without its unit, and how many bytes the unit stands for. A
+// single B is no unit.
 func takeUnit(text string) (number string, unit float64, ok bool) {
 	short := strings.TrimSuffix(text, "b")
 	if short == "" {
@@ -178,8 +180,8 @@ func takeUnit(text string) (number string, unit float64, ok bool) {
 	return text, 1, short == text
 }
 
-// ParseBool reads on, off, true, false, yes, no in any case, which is what Fluent Bit
-// takes (flb_utils_bool).
+// ParseBool reads on, off, true, false, yes, no in any case, as Fluent Bit does
+// (flb_utils_bool).
 func ParseBool(s string) (bool, error) {
 	switch strings.ToLower(strings.TrimSpace(s)) {
 	case "on", "true", "yes":

@@ -2,22 +2,23 @@ package config
 
 import "time"
 
-// Watch looks whether a tenants file has changed, and reads it again. It is for one
+// Watch notices when a tenants file has changed, and reads it again. It is for one
 // goroutine.
 //
-// A new version is read when it has not changed for some seconds. Half of one may be good
-// YAML that leaves tenants out, or cuts an id short.
+// A new version is read when it has not changed for some seconds: half of a file may be
+// good YAML that leaves out tenants, or cuts an id short.
 type Watch struct {
 	sources Sources
 	section section
 	path    string
 	sign    signature
 	sum     [32]byte
-	// last is the error of the newest version, "" if it is good. A version may be
-	// broken by a file that it names: it is read again although it did not change
-	// itself.
+	// last is the error of the newest version, "" if it is good. While there is an
+	// error, the file is read again even if it has not changed: a file that it names
+	// may have been the reason.
 	last string
-	// seen is the newest signature, seenAt when it was first seen; now is the clock.
+	// seen is the newest signature, and seenAt is when it was first seen. now is the
+	// clock.
 	seen   signature
 	seenAt time.Time
 	now    func() time.Time
@@ -40,10 +41,11 @@ func (in *Input) Watch(s Sources) *Watch {
 	return w
 }
 
-// Poll checks the file. It gives nil and no error while nothing changed. A new good
-// version returns the whole new Input (compare tenants with Tenant.Equal), also when it
-// fixes a broken one; a broken one is refused as a whole and gives its faults, once for
-// the same faults: the input before it stays in force.
+// Poll checks the file. It returns nil and no error while nothing has changed. For a
+// new good version it returns the whole new Input (compare tenants with Tenant.Equal),
+// also if only a broken version was fixed. For a broken version it returns the faults,
+// once for the same faults: the version is refused as a whole, and the previous Input
+// stays in force.
 func (w *Watch) Poll() (*Input, []Warning, error) {
 	if w.path == "" {
 		return nil, nil, nil
@@ -60,7 +62,7 @@ func (w *Watch) Poll() (*Input, []Warning, error) {
 
 	in, warnings, err := w.section.input(w.sources)
 	if !sign.equal(signatureOf(w.path)) {
-		return nil, nil, nil // it is being written after all
+		return nil, nil, nil // it was written to meanwhile
 	}
 
 	if err != nil {
@@ -83,8 +85,8 @@ func (w *Watch) Poll() (*Input, []Warning, error) {
 	return in, warnings, nil
 }
 
-// still reports whether nothing has been written to the file for a while: by the time of
-// the file, or by our own observation where that time is of no use.
+// still reports whether nothing has been written to the file for a while, by the time
+// of the file or, if that is of no use, by what we have seen.
 func (w *Watch) still(sign signature) bool {
 	if sign.info != nil && time.Since(sign.info.ModTime()) > settled {
 		return true

@@ -10,19 +10,20 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// A File is what is kept in a file, read again whenever the file changes. While the file
-// cannot be used, its last good content stays in use. It is safe for concurrent use.
+// File is the content of a file, which is read again whenever the file changes. While
+// the file cannot be used, its last good content stays in use. It is safe for
+// concurrent use.
 type File[T any] struct {
 	path   string
 	read   func(path string) (T, error)
 	report func(error)
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	sign  signature
 	value T
 	good  bool // it could be used before
-	// told is the error that was last reported, so that it is reported once.
-	told string
+	// reported is the error that was last reported, so that it is reported once.
+	reported string
 }
 
 // WatchFile returns the File at path, whose content is what read returns. The file is not
@@ -37,7 +38,8 @@ func WatchFile[T any](path string, read func(path string) (T, error), report fun
 }
 
 // Value returns the file's content, or its last good content if the file cannot be used
-// any more (it is gone, or read fails). It fails, every time, if the file was never good.
+// any more (it is gone, or read fails). It returns an error as long as the file has
+// never been good.
 func (f *File[T]) Value() (T, error) {
 	value, trouble, err := f.refresh()
 	if trouble != nil {
@@ -53,7 +55,7 @@ func (f *File[T]) refresh() (value T, trouble, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	if f.good && f.told == "" && f.sign.same(signatureOf(f.path)) {
+	if f.good && f.reported == "" && f.sign.same(signatureOf(f.path)) {
 		return f.value, nil, nil
 	}
 
@@ -64,11 +66,11 @@ func (f *File[T]) refresh() (value T, trouble, err error) {
 
 	switch {
 	case err == nil:
-		f.value, f.sign, f.good, f.told = value, sign, true, ""
+		f.value, f.sign, f.good, f.reported = value, sign, true, ""
 	case !f.good:
 		return f.value, nil, err
-	case f.told != err.Error():
-		f.told = err.Error()
+	case f.reported != err.Error():
+		f.reported = err.Error()
 		trouble = err
 	}
 
@@ -76,8 +78,8 @@ func (f *File[T]) refresh() (value T, trouble, err error) {
 }
 
 // ReadSecret reads a file with a secret, without white space around it. Like every file
-// named in a configuration it must be a regular one of a sane size. Errors name the path
-// and never hold the content.
+// named in a configuration it must be a regular file of a sane size that no other user
+// may change. Errors name the path and never hold the content.
 func ReadSecret(path string) (secret.Text, error) {
 	c := readFile(Sources{}, path, maxSecretFile)
 	if c.err == nil {
@@ -94,7 +96,7 @@ func ReadSecret(path string) (secret.Text, error) {
 // written since: file systems keep times as coarse as two seconds.
 const settled = 3 * time.Second
 
-// signature tells contents of a file apart without reading it.
+// signature identifies the content of a file without reading it.
 type signature struct {
 	info    fs.FileInfo
 	trusted bool

@@ -1,6 +1,6 @@
 // Package envvar replaces ${NAME} and ${NAME:-default} in the values of a
-// configuration, as Fluent Bit does. The reader of Fluent Bit's files, that of a tenants
-// file and the conformance host share it.
+// configuration, as Fluent Bit does. The readers of Fluent Bit's files and of a tenants
+// file and the conformance host use it.
 package envvar
 
 import (
@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// A Lookup returns the value of a variable, and whether it is set.
+// Lookup returns the value of a variable, and whether it is set.
 type Lookup func(name string) (value string, set bool)
 
-// A Reference is what stands between the braces: NAME or NAME:-default.
+// Reference is the text between the braces: NAME or NAME:-default.
 type Reference struct {
 	Name, Default string
 	HasDefault    bool
 }
 
-// Parse reads the text between the braces. A default begins behind the first colon, and
-// only if a minus follows it; else the whole text is the name. Whether a variable can
-// have that name is not checked.
+// Parse reads the text between the braces. A default begins after the first colon if a
+// minus follows it; otherwise the whole text is the name. Parse does not check whether
+// a variable can have that name.
 func Parse(inside string) Reference {
 	if name, after, ok := strings.Cut(inside, ":"); ok && strings.HasPrefix(after, "-") {
 		return Reference{
@@ -32,8 +32,9 @@ func Parse(inside string) Reference {
 	return Reference{Name: inside}
 }
 
-// Value returns what stands for the reference, and false if the variable is not set and
-// there is no default. The default also replaces a variable that is set, but empty.
+// Value returns the text that replaces the reference, and false if the variable is not
+// set and there is no default. The default also replaces a variable that is set, but
+// empty.
 func (r Reference) Value(lookup Lookup) (string, bool) {
 	v, set := lookup(r.Name)
 	switch {
@@ -46,12 +47,13 @@ func (r Reference) Value(lookup Lookup) (string, bool) {
 	return "", false
 }
 
-// Expand replaces the references in s once: what a variable holds is not looked at again.
-// It returns the names that are not set as well, each once; nothing stands for them.
+// Expand replaces the references in s once; in the value of a variable nothing is
+// replaced. References to variables that are not set become empty; Expand returns their
+// names, each once.
 //
 // It has the peculiarities of flb_env_var_translate (src/flb_env.c in Fluent Bit): it
-// looks for the next brace that closes, also before the "${". Where that goes wrong it
-// stops, and what it had not looked at yet is lost up to that brace.
+// looks for the next closing brace, even before the "${". If that brace is not after
+// the "${", it stops, and the text up to that brace is lost.
 func Expand(s string, lookup Lookup) (value string, unset []string) {
 	var b strings.Builder
 

@@ -39,7 +39,7 @@ type classicReader struct {
 	section int
 	// indent is the beginning of the first line that is no header, comment or command.
 	indent string
-	// group: the current line belongs to a group of the section.
+	// group says that the current line belongs to a group of the section.
 	group bool
 	// keys counts the keys since the last header.
 	keys int
@@ -97,8 +97,8 @@ func (p *classicReader) row(row string) error {
 // include is the command of an included file; only a blank may follow it.
 const include = "@INCLUDE "
 
-// firstIndent returns the blanks that a line begins with, and at least its first byte:
-// Fluent Bit takes that one for an indentation, whatever it is.
+// firstIndent returns the blanks at the beginning of a line, and at least its first
+// byte, which Fluent Bit takes for an indentation whatever it is.
 func firstIndent(row string) string {
 	n := 1
 	for n < len(row) && isBlank(row[n]) {
@@ -110,8 +110,8 @@ func firstIndent(row string) string {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// level returns how many bytes of a line are its indentation (check_indent). The double
-// indentation is that of a group, and of a plain key where no group is open.
+// level returns how many bytes of a line are its indentation (check_indent). A group
+// has the double indentation, and so may a plain key if no group is open.
 func (p *classicReader) level(row string) (int, error) {
 	n := 0
 	for n < len(p.indent) && n < len(row) && row[n] == p.indent[n] {
@@ -175,8 +175,8 @@ func (p *classicReader) header(row string) error {
 	return nil
 }
 
-// sectionKinds are the names that Fluent Bit compares a header with, in its order. It
-// compares as many letters as the header has, so [IN] is an [INPUT] too
+// sectionKinds are the names with which Fluent Bit compares a header, in its order. It
+// compares only as many letters as the header has, so that [IN] is an [INPUT] too
 // (get_section_type).
 var sectionKinds = []struct{ name, kind string }{
 	{"service", "service"},
@@ -305,8 +305,8 @@ func (p *classicReader) note(problem, remedy string) {
 	})
 }
 
-// includeClassic reads what an @INCLUDE names, byte for byte: a blank before or behind
-// the name is part of it.
+// includeClassic reads the file that an @INCLUDE names. A blank before or after the
+// name is part of the name.
 func (p *classicReader) includeClassic(name string) error {
 	at := &Error{File: p.path, Line: p.line}
 	if name != trim(name) && !strings.Contains(name, "*") {
@@ -316,5 +316,5 @@ func (p *classicReader) includeClassic(name string) error {
 	return p.includeAll(name, p.root, at)
 }
 
-// trim removes what isspace of C calls space from both ends (flb_sds_trim).
+// trim removes white space, as isspace of C defines it, from both ends (flb_sds_trim).
 func trim(s string) string { return strings.Trim(s, " \t\n\v\f\r") }

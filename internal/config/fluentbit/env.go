@@ -12,18 +12,19 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// variable is one that the configuration sets itself: an entry of env, or an @SET.
+// variable is a variable that the configuration sets itself: an entry of env, or an
+// @SET.
 type variable struct {
 	name, value string
-	// uri is the file that holds the value; the value is used where it is empty.
+	// uri names the file that holds the value; if it is empty, value is used.
 	uri string
 	at  Error
-	// strict: Fluent Bit refuses to start when the file cannot be read.
+	// strict says that Fluent Bit refuses to start if the file cannot be read.
 	strict bool
 }
 
-// setVariables sets the variables of the configuration. Fluent Bit does that when
-// everything is read and before it checks the first section.
+// setVariables sets the variables of the configuration. Fluent Bit does this after it
+// has read everything, and before it checks the first section.
 func (l *loader) setVariables() error {
 	for _, v := range l.sets {
 		value := v.value
@@ -116,8 +117,8 @@ func (l *loader) expandSection(s *Section) {
 	}
 }
 
-// variable finds a variable as flb_env_get does: the configuration's own first; an
-// empty one of the environment is not set.
+// variable returns a variable as flb_env_get does: that of the configuration first. An
+// empty variable of the environment counts as not set.
 func (l *loader) variable(name string) (string, bool) {
 	if v, ok := l.vars[name]; ok {
 		return v, true

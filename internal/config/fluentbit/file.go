@@ -22,23 +22,23 @@ const (
 	YAML    Format = "yaml"
 )
 
-// File is a configuration with all it includes.
+// File is a configuration with everything that it includes.
 type File struct {
-	// Path is as given to Load; Format that of the file itself.
+	// Path is the path as passed to Load, and Format is that of this file.
 	Path   string
 	Format Format
 	// Root is the directory from which Fluent Bit looks for files with relative names.
 	Root string
-	// Sections are in the order in which Fluent Bit meets them.
+	// Sections are in the order in which Fluent Bit reads them.
 	Sections []Section
-	// Files are all files read, Path first.
+	// Files are all files that were read, Path first.
 	Files []string
-	// Notes are things that Fluent Bit passes over with a warning at most.
+	// Notes are problems that Fluent Bit ignores, with a warning at most.
 	Notes []*Error
 }
 
-// Error is why a file cannot be read as Fluent Bit's configuration; Line 0 is the file
-// as a whole. It contains no values.
+// Error says why a file cannot be read as Fluent Bit's configuration. Line 0 stands for
+// the file as a whole. It contains no values.
 type Error struct {
 	File            string
 	Line            int
@@ -80,10 +80,10 @@ const (
 	maxStars = 3        // directories with wildcards in one @INCLUDE
 )
 
-// Load reads a configuration file and all it includes. By its name it is YAML (.yaml,
-// .yml) or classic, as for Fluent Bit. env returns environment variables; nil is the
-// process's own. The error is an *Error: the first thing that Fluent Bit would refuse
-// while it reads.
+// Load reads a configuration file and everything that it includes. As for Fluent Bit,
+// it is YAML if its name ends in .yaml or .yml, and classic otherwise. env returns
+// environment variables; nil is the process's own. The error is an *Error: the first
+// thing that Fluent Bit would refuse while it reads.
 func Load(path string, env func(string) (string, bool)) (*File, error) {
 	if env == nil {
 		env = os.LookupEnv
@@ -132,24 +132,24 @@ func formatOf(path string) Format {
 type loader struct {
 	file *File
 	env  func(string) (string, bool)
-	// sets are the variables that the configuration sets, in order; vars their values,
-	// which go before the environment.
+	// sets are the variables that the configuration sets, in order. vars are their
+	// values, which are used before those of the environment.
 	sets []variable
 	vars map[string]string
 	// root is the directory of the first file.
 	root  string
 	infos []fs.FileInfo
 	total int64
-	// serviceSeen: a YAML file had its service already.
+	// serviceSeen says that a YAML file had its service section already.
 	serviceSeen bool
-	// processors collects those of the section that is being read.
+	// processors collects the processors of the section that is being read.
 	processors []Section
 	// include reads an included file; tests replace it.
 	include func(path string, from *Error) error
 }
 
-// failure returns the error about a file; from is where it is included, nil for the
-// first.
+// failure returns the error about a file. from is where it is included; nil for the
+// first file.
 func failure(path string, from *Error, problem, remedy string, err error) error {
 	if from == nil {
 		return &Error{
@@ -183,7 +183,7 @@ func cause(err error) error {
 	return err
 }
 
-// readFile reads one file; from is where it is included, nil for the first.
+// readFile reads one file. from is where it is included; nil for the first file.
 func (l *loader) readFile(path string, from *Error) error {
 	if len(l.file.Files) >= maxFiles {
 		return failure(path, from, fmt.Sprintf("is one of more than %d files", maxFiles), "include fewer", nil)
@@ -254,7 +254,7 @@ func remedyOf(err error) string {
 }
 
 // includeAll reads the files that an include names: one, or with an asterisk all that
-// match. base is the directory that relative names start from.
+// match. base is the directory for relative names.
 func (l *loader) includeAll(name, base string, at *Error) error {
 	if name == "" {
 		return &Error{
@@ -336,10 +336,8 @@ func (l *loader) fromWorkingDirectory(name, path string, at *Error) string {
 		l.file.Notes = append(l.file.Notes, &Error{
 			File: at.File,
 			Line: at.Line,
-			Problem: plain.Quoted(
-				name,
-			) + " is in this working directory too, and Fluent Bit prefers the one in its " +
-				"own",
+			Problem: plain.Quoted(name) +
+				" is in this working directory too, and Fluent Bit prefers the one in its own",
 			Remedy: "name the file with its directory",
 		})
 

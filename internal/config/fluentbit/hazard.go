@@ -7,18 +7,20 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// Hazard is a setting of an input under which Fluent Bit loses records that it had
-// accepted. The plugin cannot see any of them: Fluent Bit keeps these keys for itself.
+// Hazard is a setting with which Fluent Bit loses records that it has accepted. The
+// plugin cannot see these settings: Fluent Bit does not pass such keys on.
 type Hazard struct {
 	Key             string
 	File            string
 	Line            int
 	Problem, Remedy string
-	// Sure: records will be lost; else they may be, or some are dropped on purpose.
+	// Sure says that records will be lost. Otherwise they may be, or some are dropped
+	// on purpose.
 	Sure bool
 }
 
-// Hazards returns what endangers the records of an input of this configuration.
+// Hazards returns the settings that endanger the records of an input of this
+// configuration.
 func (f *File) Hazards(sec Section) []Hazard {
 	all := f.storageHazards(sec)
 	if v := sec.Get("routable"); isOff(v) {
@@ -48,7 +50,7 @@ func (s Section) hazard(key, problem, remedy string) Hazard {
 	}
 }
 
-// StorageType returns where an input keeps its records: the section says so itself, or
+// StorageType returns where an input keeps its records. The section itself says so, or
 // inherits it from the service section (storage.inherit, since Fluent Bit 4.2).
 func (f *File) StorageType(sec Section) string {
 	if v := strings.ToLower(sec.Get("storage.type")); v != "" {
@@ -85,8 +87,8 @@ func (f *File) storageHazards(sec Section) []Hazard {
 	}
 }
 
-// ProcessorHazard returns what a processor may do to the records. Fluent Bit has
-// accepted them by then, and reports a loss to nobody.
+// ProcessorHazard returns how a processor may lose records. Fluent Bit has accepted
+// them by then, and reports the loss to nobody.
 func (s Section) ProcessorHazard() (Hazard, bool) {
 	name := strings.ToLower(s.Get("name"))
 	h := s.hazard("name", "", "remove the processor, or do this in the SIEM")
@@ -102,12 +104,10 @@ func (s Section) ProcessorHazard() (Hazard, bool) {
 		h.Sure = action != "hash"
 
 		h.Problem = fmt.Sprintf("content_modifier with the action %s fails on an alert that lacks the key %s or has "+
-			"something else "+
-			"there, and Fluent Bit then drops the alerts behind it", action, plain.Quoted(s.Get("key")))
+			"something else there, and Fluent Bit then drops the alerts after it", action, plain.Quoted(s.Get("key")))
 		if action == "hash" {
 			h.Problem = "content_modifier with the action hash fails on a value that cannot be hashed, and Fluent " +
-				"Bit then drops " +
-				"the alerts behind it"
+				"Bit then drops the alerts after it"
 		}
 
 		h.Remedy = "remove the processor; a filter, such as parser or lua, keeps the alerts that it cannot change"
@@ -129,7 +129,7 @@ func (s Section) ProcessorHazard() (Hazard, bool) {
 	return h, true
 }
 
-// FilterHazard returns what a filter may do to the records.
+// FilterHazard returns how a filter may lose records.
 func (s Section) FilterHazard() (Hazard, bool) {
 	name := strings.ToLower(s.Get("name"))
 	problem, known := droppingFilters[name]

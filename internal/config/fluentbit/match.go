@@ -7,7 +7,7 @@ import (
 
 // Matches reports whether an output or filter takes records with a tag: by Match, or by
 // Match_Regex, which Fluent Bit compares from the beginning of the tag on. An
-// expression that Go does not understand is taken to match.
+// expression that Go does not understand counts as a match.
 func (s Section) Matches(tag string) bool {
 	if pattern := s.Get("match"); pattern != "" && matches(pattern, tag) {
 		return true
@@ -48,8 +48,8 @@ func matches(pattern, tag string) bool {
 	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
-// Reached reports whether records of an input with a tag get to an output. Where a
-// filter or a route gives them other tags it cannot be told, and is taken to be so.
+// Reached reports whether records of an input with a tag get to an output. If a filter
+// or a route gives them other tags, this is not known, and Reached returns true.
 func (f *File) Reached(sec Section, tag string) bool {
 	if len(sec.Routes) > 0 {
 		return true

@@ -16,12 +16,12 @@ const (
 // Section is one section: [INPUT], or an entry of pipeline.inputs.
 type Section struct {
 	// Kind is "service", "input", "filter", "output", "parser", "plugins", "custom" …
-	// or Other. Name is as written.
+	// or Other. Name is the name as written.
 	Kind, Name string
 	// File and Line are where it begins.
 	File string
 	Line int
-	// Props are in order; a key may stand more than once.
+	// Props are in order; a key may appear more than once.
 	Props []Prop
 	// Processors are those for logs, of an input or output.
 	Processors []Section
@@ -38,8 +38,9 @@ type Route struct {
 
 // Prop is one key of a section.
 type Prop struct {
-	// Key is as written (YAML: camelCase became snake_case, as in Fluent Bit); Value is
-	// what Fluent Bit works with: trimmed, and the variables replaced.
+	// Key is the key as written (in YAML with camelCase turned into snake_case, as
+	// Fluent Bit does). Value is what Fluent Bit uses: trimmed, with variables
+	// replaced.
 	Key, Value string
 	// Written is the value as written, where Fluent Bit changes it.
 	Written string
@@ -47,35 +48,35 @@ type Prop struct {
 	Line    int
 	// Unset names the variables in the value that are not set.
 	Unset []string
-	// Nested: the value is a structure, such as processors, and not kept.
+	// Nested says that the value is a structure, such as processors, and not kept.
 	Nested bool
 }
 
 // Keys that Fluent Bit keeps for itself (flb_input.c, flb_output.c, flb_filter.c),
 // since 4.1.
 var (
-	tlsKeys = []string{"tls", "tls.verify", "tls.verify_hostname", "tls.debug", "tls.vhost", "tls.ca_path",
-		"tls.ca_file",
-		"tls.crt_file", "tls.key_file", "tls.key_passwd", "tls.min_version", "tls.max_version", "tls.ciphers"}
-	inputKeys = slices.Concat(tlsKeys, []string{"tag", "log_level", "log_suppress_interval", "routable", "alias",
-		"mem_buf_limit",
-		"listen", "host", "port", "ipv6", "tls.verify_client_cert", "storage.type", "threaded",
-		"thread.ring_buffer.capacity",
-		"thread.ring_buffer.window", "rate_window", "rate_gate", "rate_gate.max_bytes", "rate_gate.max_records",
-		"rate_gate.backpressure", "rate_gate.resume_ratio", "storage.pause_on_chunks_overlimit"})
-	outputKeys = slices.Concat(
-		tlsKeys,
-		[]string{"match", "match_regex", "alias", "log_level", "log_suppress_interval",
-			"host",
-			"port", "ipv6", "retry_limit", "storage.total_limit_size", "workers", "tls.proxy.verify",
-			"tls.proxy.verify_hostname",
-			"tls.proxy.ca_path", "tls.proxy.ca_file"},
-	)
+	tlsKeys = []string{
+		"tls", "tls.verify", "tls.verify_hostname", "tls.debug", "tls.vhost", "tls.ca_path",
+		"tls.ca_file", "tls.crt_file", "tls.key_file", "tls.key_passwd", "tls.min_version",
+		"tls.max_version", "tls.ciphers",
+	}
+	inputKeys = slices.Concat(tlsKeys, []string{
+		"tag", "log_level", "log_suppress_interval", "routable", "alias", "mem_buf_limit", "listen",
+		"host", "port", "ipv6", "tls.verify_client_cert", "storage.type", "threaded",
+		"thread.ring_buffer.capacity", "thread.ring_buffer.window", "rate_window", "rate_gate",
+		"rate_gate.max_bytes", "rate_gate.max_records", "rate_gate.backpressure",
+		"rate_gate.resume_ratio", "storage.pause_on_chunks_overlimit",
+	})
+	outputKeys = slices.Concat(tlsKeys, []string{
+		"match", "match_regex", "alias", "log_level", "log_suppress_interval", "host", "port",
+		"ipv6", "retry_limit", "storage.total_limit_size", "workers", "tls.proxy.verify",
+		"tls.proxy.verify_hostname", "tls.proxy.ca_path", "tls.proxy.ca_file",
+	})
 	filterKeys = []string{"match", "match_regex", "alias", "log_level", "log_suppress_interval"}
 )
 
-// emptyCounts are the core keys of which an empty value replaces an earlier one.
-// Otherwise Fluent Bit passes an empty value over.
+// emptyCounts are the core keys of which an empty value replaces an earlier one. Fluent
+// Bit ignores an empty value of any other core key.
 var emptyCounts = []string{
 	"match",
 	"host",
@@ -93,8 +94,8 @@ var emptyCounts = []string{
 	"tls.ciphers",
 }
 
-// EmptyCounts reports whether Fluent Bit takes an empty value of this key of its own.
-// Other keys without a value it hands to the plugin, which mostly does not know them.
+// EmptyCounts reports whether Fluent Bit uses an empty value of this core key. It
+// passes other keys without a value on to the plugin, which mostly does not know them.
 func EmptyCounts(key string) bool { return slices.Contains(emptyCounts, strings.ToLower(key)) }
 
 // CoreKeys returns the keys of this kind of section that Fluent Bit keeps for itself.
@@ -111,21 +112,21 @@ func CoreKeys(kind string) []string {
 	return nil
 }
 
-// Core reports whether Fluent Bit keeps a key of this section for itself. The plugin
-// does not see it then, and of several the last counts.
+// Core reports whether Fluent Bit keeps a key of this section for itself. Then the
+// plugin does not see it, and the last of several counts.
 func (s Section) Core(key string) bool {
 	return slices.Contains(CoreKeys(s.Kind), strings.ToLower(key))
 }
 
-// Get returns the value of a key, in any case, or "". Where the key stands more than
-// once it is the value that counts for Fluent Bit.
+// Get returns the value of a key, in any case, or "". If the key appears more than
+// once, it is the value that counts for Fluent Bit.
 func (s Section) Get(key string) string {
 	p, _ := s.Prop(key)
 	return p.Value
 }
 
-// Prop returns the property with a key, in any case: the last of a key of Fluent Bit's
-// own, the first of a plugin's key.
+// Prop returns the property with a key, in any case. Of several it returns the last for
+// a key of Fluent Bit itself, and the first for a key of a plugin.
 func (s Section) Prop(key string) (Prop, bool) {
 	last := s.Kind == "service" || s.Core(key)
 	replaces := s.Kind == "service" || slices.Contains(emptyCounts, strings.ToLower(key))

@@ -12,7 +12,7 @@ import (
 )
 
 // yaml reads a file in the YAML format. It accepts what consume_event of flb_cf_yaml.c
-// does: there, most places take one kind of node only, and an empty value is the empty
+// accepts: most places allow one kind of node only, and an empty value is the empty
 // text, not an empty list.
 func (l *loader) yaml(path string, data []byte) error {
 	docs, err := yamldoc.All(data)
@@ -200,7 +200,7 @@ func (y *yamlReader) plugins(k, v *yaml.Node) error {
 	return nil
 }
 
-// snake does to a key of YAML what flb_cf_key_translate does: one that begins with a
+// snake translates a key of YAML as flb_cf_key_translate does: a key that begins with a
 // small letter is camelCase and becomes snake_case, unless it has an underscore
 // already.
 func snake(key string) string {
@@ -236,8 +236,8 @@ func asciiLower(s string) string {
 	}, s)
 }
 
-// includes reads the list of included files; relative names start from the directory of
-// the including file.
+// includes reads the list of included files. Relative names are relative to the
+// directory of the including file.
 func (y *yamlReader) includes(k, v *yaml.Node) error {
 	if v.Kind != yaml.SequenceNode {
 		return y.fail(k, "includes is not a list", "write one file a line, each after a dash")

@@ -33,8 +33,8 @@ func (y *yamlReader) sections(kind string, k, v *yaml.Node) error {
 	return nil
 }
 
-// flat reads a section whose values are plain: service, and what Fluent Bit does not
-// know.
+// flat reads a section whose values are plain: service, and sections that Fluent Bit
+// does not know.
 func (y *yamlReader) flat(kind string, k, v *yaml.Node) error {
 	if v.Kind != yaml.MappingNode {
 		problem := k.Value + " is not a mapping"

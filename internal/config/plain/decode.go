@@ -14,10 +14,10 @@ import (
 // of a file.
 var ErrEncoding = errors.New("is neither UTF-8 nor UTF-16 text: save it as UTF-8")
 
-// Decode returns a text that people or Windows programs wrote as UTF-8 without a byte
+// Decode returns a text that people or Windows programs wrote, as UTF-8 without a byte
 // order mark. It reads UTF-8 and UTF-16 in both byte orders, each with or without the
-// mark. UTF-16 without one is known by the zero bytes that it has in every ASCII
-// character, so a secret in it is read and not taken for another.
+// mark. It recognises UTF-16 without a mark by the zero bytes in ASCII characters, so
+// that a secret in it is not read as another one.
 func Decode(data []byte) ([]byte, error) {
 	if order, body := UTF16Order(data); order != nil {
 		return decodeUTF16(order, body)

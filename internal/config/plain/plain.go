@@ -10,9 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Text keeps the printable characters of s and writes the others as escapes, so that the
-// result is one line free of what a terminal would obey: control characters, those of C1
-// too, and marks that turn the order of writing around. After most characters it is cut.
+// Text returns s with all characters that are not printable written as escapes. The
+// result is one line that cannot control a terminal: it has no control characters, C1
+// included, and no marks that change the direction of writing. It is cut after most
+// characters.
 func Text(s string, most int) string {
 	var b strings.Builder
 
@@ -30,8 +31,8 @@ func Text(s string, most int) string {
 }
 
 // put writes the first character of s, as an escape unless it is printable, and returns
-// its length. Escapes are those of JSON, so that a record stays what it is; only a byte
-// that is no text has one of its own.
+// its length. The escapes are those of JSON, so that the meaning of a record stays the
+// same; only a byte that is no text has another one (\x).
 func put(b *strings.Builder, s string) int {
 	r, size := utf8.DecodeRuneInString(s)
 	switch {
@@ -58,9 +59,9 @@ func put(b *strings.Builder, s string) int {
 // Quoted is Text of a value, cut to 64 characters, in quotation marks.
 func Quoted(s string) string { return `"` + Text(s, 64) + `"` }
 
-// Line makes a sentence that holds foreign text fit for one line of a log: line breaks
-// become blanks; what a terminal would obey, what is invisible (it could turn the order
-// around) and what is no text go; it ends at most bytes. Unlike Text it writes no
+// Line returns a sentence that may hold foreign text as one line for a log. Line breaks
+// become blanks. Characters that are invisible or control a terminal are removed, and
+// so is what is no text. The result has at most most bytes. Unlike Text it has no
 // escapes.
 func Line(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
@@ -87,13 +88,13 @@ func Line(s string, most int) string {
 	return s[:cut] + "…"
 }
 
-// A Screen writes lines to a terminal: everything but line breaks and tabs goes through
-// Text, so that no text of a server or file is obeyed by the terminal. It is for what
-// people look at; programs get the bytes as they are. It is safe for concurrent use.
+// Screen writes to a terminal. It writes everything except line breaks and tabs as Text
+// does, so that no text of a server or file can control the terminal. It is for output
+// that people read; programs get the bytes as they are. It is safe for concurrent use.
 type Screen struct {
 	mu sync.Mutex
 	w  io.Writer
-	// begun is the beginning of a character of which the rest is not there yet.
+	// begun is the beginning of a character whose rest was not written yet.
 	begun []byte
 }
 

@@ -2,8 +2,8 @@ package plain
 
 import "strings"
 
-// Shell writes a word so that a POSIX shell reads it as it is: for commands and paths
-// that a person copies from a message.
+// Shell returns a word, quoted if necessary, so that a POSIX shell reads it unchanged.
+// It is for commands and paths that a person copies from a message.
 func Shell(word string) string {
 	special := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&

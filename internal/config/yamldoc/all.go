@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// All returns the root nodes of all documents in data, none for an empty text. The
-// errors are those of Parse.
+// All returns the root nodes of all documents in data; none for an empty text. Its
+// errors are *Error.
 func All(data []byte) ([]*yaml.Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if rest := afterText(data); len(rest) > 0 {

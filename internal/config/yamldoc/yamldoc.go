@@ -16,16 +16,17 @@ import (
 type Error struct {
 	// Line counts from 1; 0 is unknown.
 	Line int
-	// Problem ends a sentence about the file; Remedy says what to do.
+	// Problem completes a sentence that begins with the file. Remedy says what to do.
 	Problem, Remedy string
-	// Empty: there is no document at all.
+	// Empty says that there is no document at all.
 	Empty bool
 }
 
 // Error returns problem and remedy in one line.
 func (e *Error) Error() string { return e.Problem + "; " + e.Remedy }
 
-// inText finds the line in a message of the YAML library, which has it in the text only.
+// inText finds the line number in an error of the YAML library, which has it in its
+// text only.
 var inText = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // Parse returns the root node of the only document in data. A byte order mark is skipped;
@@ -55,7 +56,7 @@ func Parse(data []byte) (*yaml.Node, error) {
 		return nil, &Error{
 			Line:    more.Line,
 			Problem: "has more than one document",
-			Remedy:  "keep what stands before `---`",
+			Remedy:  "keep the part before `---`",
 		}
 	}
 

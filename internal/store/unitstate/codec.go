@@ -12,10 +12,11 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// The row of a unit: version, flags, count of history, then the progresses, each seven
-// big-endian 64-bit numbers, then a CRC-32C of it all: a flipped bit in a watermark would
-// otherwise skip alerts. Files of one machine have version 1 with the first flag only;
-// what several machines share has version 2.
+// The row of a unit: version, flags, length of the history, then the present and the
+// earlier progress, each as seven big-endian 64-bit numbers, then a CRC-32C of
+// everything: without it a flipped bit in a watermark would skip alerts. Files of one
+// machine have version 1, with the first flag only; a store that several machines share
+// has version 2.
 const (
 	fileVersion   = 1
 	sharedVersion = 2
@@ -137,10 +138,11 @@ func decodeProgress(b []byte) (p Progress) {
 	return p
 }
 
-// A part of the seen-set: CRC-32C of the rest, then 24 bytes each: key, time.
+// seenLen is the length of an entry in a part of the seen-set: key and time. A part
+// begins with a CRC-32C of the rest.
 const seenLen = 24
 
-// AppendSeen adds entries to the bytes of a part; nil begins a new one.
+// AppendSeen adds entries to the bytes of a part; nil starts a new one.
 func AppendSeen(data []byte, seen []store.Seen) []byte {
 	if len(data) == 0 {
 		data = make([]byte, sumLen, sumLen+len(seen)*seenLen)

@@ -8,17 +8,16 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Span is how long after its first entries a part takes further ones: what is undone
-// begins up to that much earlier than Policy.Window says, unless the window allows for
-// it.
+// Span is how long after its first entries a part takes further ones. So an undo may go
+// back by this much more than Policy.Window says, unless the window includes it.
 const Span = time.Second
 
 // Sizes of the seen-set. A commit adds one part; commits within Span go into the same
 // one, so that there are at most as many parts younger than Policy.Window as that has
 // seconds. Older ones are merged when there are MaxDurable of them: the youngest
-// together, and with them each older one that is not more than twice as large as those.
-// So an entry is rewritten a logarithmic number of times, and a unit has a bounded number
-// of parts.
+// mergeLeast, and each older one that is at most twice as large as those after it
+// together. So an entry is rewritten a logarithmic number of times, and a unit has a
+// bounded number of parts.
 const (
 	MaxDurable = 16
 	sameBytes  = 64 << 10
@@ -28,7 +27,7 @@ const (
 // Part describes a part of the seen-set, without its entries.
 type Part struct {
 	Seq    int64
-	When   Moment // of the first entry that went in
+	When   Moment // when its first entry was committed
 	N      int
 	Newest tick.Tick
 }
@@ -46,9 +45,9 @@ type Table interface {
 	Data(p Part) ([]byte, error)
 	// Entries returns the entries, not older than from, of parts that are neighbours.
 	Entries(parts []Part, from tick.Tick) ([]store.Seen, error)
-	// Insert keeps a new part.
+	// Insert stores a new part.
 	Insert(p Part, data []byte) error
-	// Update keeps other entries of a part, and what it says of them.
+	// Update replaces the entries of a part, and their description.
 	Update(p Part, data []byte) error
 	// Delete removes a part.
 	Delete(p Part) error
@@ -94,8 +93,8 @@ func (p *Parts) Add(t Table, seen []store.Seen, when Moment) error {
 	return nil
 }
 
-// takes reports whether further entries go into the part. It keeps the time of its first
-// entries, so that a steady trickle ends one part and begins another.
+// takes reports whether the part takes further entries. It keeps the time of its first
+// entries, so that a steady flow of commits fills one part after the other.
 func (p *Part) takes(when Moment) bool {
 	return p.When.Boot == when.Boot && when.At-p.When.At < Span && when.At >= p.When.At && p.N*seenLen < sameBytes
 }
@@ -196,8 +195,8 @@ func (p *Parts) merge(t Table, from, to int, prune tick.Tick) error {
 	return err
 }
 
-// Filter rewrites every part with only the entries older than before, each with its own
-// moment, so that an undo still drops the young ones.
+// Filter removes the entries that are not older than before from every part. The parts
+// keep their moments, so that an undo still drops the young ones.
 func (p *Parts) Filter(t Table, before tick.Tick) error {
 	var kept []Part
 

@@ -7,9 +7,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Moment is a time on a clock that no operator of the machine moves: which start of the
-// machine (counted by the store) and how long after it, or always 0 and how long after
-// 1970 on the clock of a database. So "two minutes ago" is that.
+// Moment is a time on a clock that nobody can set: in files, the number of the
+// machine's start (counted by the store) and the time since then; in a database, 0 and
+// the time since 1970 on its clock. So "two minutes ago" is always true.
 type Moment struct {
 	Boot int64
 	At   time.Duration
@@ -20,12 +20,12 @@ type Policy struct {
 	// Window is how far an undo goes back at most.
 	Window time.Duration
 	// Step is the least time between two remembered checkpoints of a unit. An undo goes
-	// back to the newest one that is older than Window, so a coarse step costs nothing
-	// but reading that much more; repeats are filtered by the seen-set.
+	// back to the newest one that is older than Window. A larger step only means that
+	// more is read again; the seen-set filters the repeats.
 	Step time.Duration
 }
 
-// Durable reports whether what happened at m is not undone any more by an undo at now.
+// Durable reports whether an undo at now leaves what happened at m.
 func (p Policy) Durable(m, now Moment) bool {
 	return m.Boot < now.Boot || m.At <= now.At-p.Window
 }
@@ -36,14 +36,14 @@ type Progress struct {
 	Checkpoint store.Checkpoint
 }
 
-// State is the row of a unit: its progress now and, to go back to, as it was at earlier
-// moments, oldest first: one that is durable, and those since.
+// State is the row of a unit: its present progress, and earlier progress to go back to.
+// History is ordered by age, the oldest first: one that is durable, and those after it.
 type State struct {
 	Has     bool // a checkpoint was committed
 	Now     Progress
 	History []Progress
-	// Cut says that older progress than History was there once. EncodeShared keeps it;
-	// Encode does not.
+	// Cut says that there was older progress than History, which was dropped.
+	// EncodeShared stores it; Encode does not.
 	Cut bool
 }
 
@@ -75,8 +75,8 @@ func (s *State) remembers(p Progress, policy Policy) bool {
 	return last.When.Boot != p.When.Boot || p.When.At-last.When.At >= policy.Step
 }
 
-// DurablePrune returns the bound below which seen entries are needed by no progress that
-// may still become the current one.
+// DurablePrune returns the time before which seen entries are needed by no progress
+// that may still become the present one.
 func (s *State) DurablePrune(now Moment, policy Policy) tick.Tick {
 	if len(s.History) == 0 || !policy.Durable(s.History[0].When, now) {
 		return 0
@@ -85,9 +85,9 @@ func (s *State) DurablePrune(now Moment, policy Policy) tick.Tick {
 	return min(s.History[0].Checkpoint.SeenSince, s.Now.Checkpoint.SeenSince)
 }
 
-// Undo goes back to the newest progress that was durable at a moment: the last sign of
-// life. A unit that began later than that starts again at its floor. It reports whether
-// anything changed.
+// Undo goes back to the newest progress that was durable at a moment, which is the last
+// sign of life. A unit without such progress starts again at its floor. Undo reports
+// whether anything changed.
 func (s *State) Undo(at Moment, policy Policy) bool {
 	if !s.Has || policy.Durable(s.Now.When, at) {
 		return false
@@ -96,8 +96,8 @@ func (s *State) Undo(at Moment, policy Policy) bool {
 	lateness := s.Now.Checkpoint.Lateness // an observation, not progress
 
 	for n := len(s.History); n > 0; n-- {
-		// What was cut off was durable by the policy of its time: a wider window of now
-		// goes back as far as there is something to go back to.
+		// Progress that was cut off was durable by the policy of that time. If the
+		// window is wider now, the oldest progress that is left has to do.
 		if p := s.History[n-1]; policy.Durable(p.When, at) || s.Cut && n == 1 {
 			p.Checkpoint.Lateness = lateness
 			s.Now, s.History = p, s.History[:n]
