@@ -25,76 +25,85 @@ func manyTied(s *simulator.Simulator, groups, each int, from time.Time, step tim
 // TestEveryListedVersionIsHandedOver reads what the simulator lists through each fault,
 // as package collect would: every alert in its latest version, whatever the service
 // does.
-func TestEveryListedVersionIsHandedOver(t *testing.T) {
-	type change = func(*simulator.Config, *Settings)
+type change = func(*simulator.Config, *Settings)
 
-	page := func(n int) change { return func(_ *simulator.Config, s *Settings) { s.PageSize = min(n, s.PageSize) } }
+// pagesOf asks for at most n rows a page.
+func pagesOf(n int) change {
+	return func(_ *simulator.Config, s *Settings) { s.PageSize = min(n, s.PageSize) }
+}
 
-	order := func(m simulator.OrderMode, n int) change {
-		return func(c *simulator.Config, s *Settings) {
-			c.OrderBy, s.PageSize, s.MaxPage = m, min(n, s.PageSize), min(n, s.MaxPage)
-		}
+// ordered has pages of at most n rows, in an order that the service keeps, ignores or
+// refuses.
+func ordered(m simulator.OrderMode, n int) change {
+	return func(c *simulator.Config, s *Settings) {
+		c.OrderBy, s.PageSize, s.MaxPage = m, min(n, s.PageSize), min(n, s.MaxPage)
 	}
-	for name, test := range map[string]struct {
-		faults string
-		change change
-	}{
-		"nothing goes wrong":            {},
-		"pages of 37":                   {change: page(37)},
-		"rows move between pages of 37": {faults: "move", change: page(37)},
-		"rows move, and the largest page is 10": {faults: "move",
-			change: func(c *simulator.Config, s *Settings) { s.PageSize, s.MaxPage = 7, 10 }},
-		"rows twice and in disorder now and then": {faults: "dup:every=2,shuffle:every=9", change: page(50)},
-		"order ignored":            {change: order(simulator.OrderIgnored, 40)},
-		"order ignored, rows move": {faults: "move", change: order(simulator.OrderIgnored, 40)},
-		"order refused":            {change: order(simulator.OrderRefused, 40)},
-		"times printed by the second": {change: func(c *simulator.Config, s *Settings) {
-			c.PrintedStep = map[string]time.Duration{
-				"graph":     time.Second,
-				"endpoint":  time.Second,
-				"incidents": time.Second,
-			}
-			s.PageSize = 37
-		}},
-		"links repeat":          {faults: "link:kind=repeat", change: page(10)},
-		"links lose their $":    {faults: "link:kind=nodollar", change: page(10)},
-		"links to another host": {faults: "link:kind=otherhost", change: page(10)},
-		"links are refused":     {faults: "link:kind=skiptoken", change: page(10)},
-		"links by skip": {change: func(c *simulator.Config, s *Settings) {
-			c.GraphLinks = simulator.LinkSkip
-			s.PageSize = 10
-		}},
-		"empty pages": {faults: "emptypage:every=2", change: page(10)},
-		"the last page is linked to an empty one": {faults: "lastlink", change: page(10)},
-		"order ignored, last page linked":         {faults: "lastlink", change: order(simulator.OrderIgnored, 40)},
-		"equals in another order each time":       {faults: "ties", change: page(50)},
-		"empty pages, links refused":              {faults: "emptypage:every=3,link:kind=skiptoken", change: page(10)},
-		"junk with status 200":                    {faults: "junk:every=3", change: page(50)},
-		"junk that is JSON":                       {faults: "junk:every=3;kind=json", change: page(50)},
-		"an empty list of another API":            {faults: "junk:every=3;kind=list", change: page(50)},
-		"nothing with status 200":                 {faults: "junk:every=3;kind=empty", change: page(50)},
-		"cut by length":                           {faults: "cut:every=3", change: page(50)},
-		"cut, chunked":                            {faults: "cut:every=3;kind=chunked", change: page(50)},
-		"cut cleanly":                             {faults: "cut:every=3;kind=clean;at=0.9", change: page(50)},
-		"reset":                                   {faults: "reset:every=4", change: page(50)},
-		"refused":                                 {faults: "refuse:every=4", change: page(50)},
-		"413":                                     {faults: "413:every=3", change: page(50)},
-		"5xx in turn": {faults: "500:every=3,502:every=5,503:every=7;after=seconds;wait=3s,504:every=11",
-			change: page(50)},
-		"two failures of three": {faults: "500:p=0.66", change: page(50)},
-		"429": {
-			faults: "429:every=3;wait=20s,429:every=8;after=date;wait=9s",
-			change: page(50),
-		},
-		"429 without a time": {faults: "429:every=3;after=none", change: page(50)},
-		"gzip, white space, tokens that die": {
-			faults: "gzip:every=2,huge:every=3;size=300k,401:every=5",
-			change: page(50),
-		},
-		"everything at once": {faults: "move,dup:p=0.1,shuffle:p=0.02,cut:p=0.1,500:p=0.1,429:p=0.05," +
-			"junk:p=0.05,emptypage:p=0.1,401:p=0.05",
-			change: page(37)},
-	} {
+}
+
+// listings are ways in which a service lists alerts, by what goes wrong.
+var listings = map[string]struct {
+	faults string
+	change change
+}{
+	"nothing goes wrong":            {},
+	"pages of 37":                   {change: pagesOf(37)},
+	"rows move between pages of 37": {faults: "move", change: pagesOf(37)},
+	"rows move, and the largest page is 10": {faults: "move",
+		change: func(c *simulator.Config, s *Settings) { s.PageSize, s.MaxPage = 7, 10 }},
+	"rows twice and in disorder now and then": {faults: "dup:every=2,shuffle:every=9", change: pagesOf(50)},
+	"order ignored":            {change: ordered(simulator.OrderIgnored, 40)},
+	"order ignored, rows move": {faults: "move", change: ordered(simulator.OrderIgnored, 40)},
+	"order refused":            {change: ordered(simulator.OrderRefused, 40)},
+	"times printed by the second": {change: func(c *simulator.Config, s *Settings) {
+		c.PrintedStep = map[string]time.Duration{
+			"graph":     time.Second,
+			"endpoint":  time.Second,
+			"incidents": time.Second,
+		}
+		s.PageSize = 37
+	}},
+	"links repeat":          {faults: "link:kind=repeat", change: pagesOf(10)},
+	"links lose their $":    {faults: "link:kind=nodollar", change: pagesOf(10)},
+	"links to another host": {faults: "link:kind=otherhost", change: pagesOf(10)},
+	"links are refused":     {faults: "link:kind=skiptoken", change: pagesOf(10)},
+	"links by skip": {change: func(c *simulator.Config, s *Settings) {
+		c.GraphLinks = simulator.LinkSkip
+		s.PageSize = 10
+	}},
+	"empty pages": {faults: "emptypage:every=2", change: pagesOf(10)},
+	"the last page is linked to an empty one": {faults: "lastlink", change: pagesOf(10)},
+	"order ignored, last page linked":         {faults: "lastlink", change: ordered(simulator.OrderIgnored, 40)},
+	"equals in another order each time":       {faults: "ties", change: pagesOf(50)},
+	"empty pages, links refused":              {faults: "emptypage:every=3,link:kind=skiptoken", change: pagesOf(10)},
+	"junk with status 200":                    {faults: "junk:every=3", change: pagesOf(50)},
+	"junk that is JSON":                       {faults: "junk:every=3;kind=json", change: pagesOf(50)},
+	"an empty list of another API":            {faults: "junk:every=3;kind=list", change: pagesOf(50)},
+	"nothing with status 200":                 {faults: "junk:every=3;kind=empty", change: pagesOf(50)},
+	"cut by length":                           {faults: "cut:every=3", change: pagesOf(50)},
+	"cut, chunked":                            {faults: "cut:every=3;kind=chunked", change: pagesOf(50)},
+	"cut cleanly":                             {faults: "cut:every=3;kind=clean;at=0.9", change: pagesOf(50)},
+	"reset":                                   {faults: "reset:every=4", change: pagesOf(50)},
+	"refused":                                 {faults: "refuse:every=4", change: pagesOf(50)},
+	"413":                                     {faults: "413:every=3", change: pagesOf(50)},
+	"5xx in turn": {faults: "500:every=3,502:every=5,503:every=7;after=seconds;wait=3s,504:every=11",
+		change: pagesOf(50)},
+	"two failures of three": {faults: "500:p=0.66", change: pagesOf(50)},
+	"429": {
+		faults: "429:every=3;wait=20s,429:every=8;after=date;wait=9s",
+		change: pagesOf(50),
+	},
+	"429 without a time": {faults: "429:every=3;after=none", change: pagesOf(50)},
+	"gzip, white space, tokens that die": {
+		faults: "gzip:every=2,huge:every=3;size=300k,401:every=5",
+		change: pagesOf(50),
+	},
+	"everything at once": {faults: "move,dup:p=0.1,shuffle:p=0.02,cut:p=0.1,500:p=0.1,429:p=0.05," +
+		"junk:p=0.05,emptypage:p=0.1,401:p=0.05",
+		change: pagesOf(37)},
+}
+
+func TestEveryListedVersionIsHandedOver(t *testing.T) {
+	for name, test := range listings {
 		for _, api := range alert.APIs() {
 			t.Run(fmt.Sprintf("%s/%s", name, api), func(t *testing.T) {
 				t.Parallel()

@@ -159,52 +159,60 @@ func isCaptioned(t testing.TB, key string) bool {
 func lost(t testing.TB, row, event []byte) string {
 	t.Helper()
 
-	var texts strings.Builder
+	has := holdings{numbers: map[string]bool{}, truths: map[bool]bool{}}
+	leaves("", decodeJSON(t, event), has.add)
 
-	numbers := map[string]bool{}
-	truths := map[bool]int{}
-
-	leaves("", decodeJSON(t, event), func(_ string, v any) {
-		switch v := v.(type) {
-		case string:
-			texts.WriteString(v + "\n")
-		case json.Number:
-			numbers[v.String()] = true
-			if f, err := v.Float64(); err == nil {
-				numbers[fmt.Sprint(f)] = true
-			}
-		case bool:
-			truths[v]++
-		}
-	})
-
-	all, missing := texts.String(), ""
+	missing := ""
 
 	leaves("", decodeJSON(t, row), func(key string, v any) {
-		switch v := v.(type) {
-		case string:
-			at, err := tick.Parse(v)
-
-			isTime := err == nil && (numbers[fmt.Sprint(int64(at/tick.Millisecond))] || at < 0)
-			if !strings.Contains(all, v) && !isTime && !isCaptioned(t, key) &&
-				!numbers[strings.TrimLeft(v, "+0")] {
-				missing = fmt.Sprintf("%s: %.100q (name the field in captioned if it becomes a caption)", key, v)
-			}
-		case json.Number:
-			f, err := v.Float64()
-
-			same := err == nil && numbers[fmt.Sprint(f+0)] // +0: -0 is the integer 0
-			if !numbers[v.String()] && !strings.Contains(all, v.String()) && !same {
-				missing = key + ": " + v.String()
-			}
-		case bool:
-			if truths[v] == 0 {
-				missing = fmt.Sprint(key, ": ", v)
-			}
+		if !has.holds(v) && !isCaptioned(t, key) {
+			missing = fmt.Sprintf("%s: %.100q (name the field in captioned if it becomes a caption)",
+				key, fmt.Sprint(v))
 		}
 	})
 
 	return missing
+}
+
+// holdings are the values of an event.
+type holdings struct {
+	texts   string
+	numbers map[string]bool
+	truths  map[bool]bool
+}
+
+func (h *holdings) add(_ string, v any) {
+	switch v := v.(type) {
+	case string:
+		h.texts += v + "\n"
+	case json.Number:
+		h.numbers[v.String()] = true
+		if f, err := v.Float64(); err == nil {
+			h.numbers[fmt.Sprint(f)] = true
+		}
+	case bool:
+		h.truths[v] = true
+	}
+}
+
+// holds reports whether the value of a row is in the event, be it as a time or a number.
+func (h *holdings) holds(v any) bool {
+	switch v := v.(type) {
+	case string:
+		at, err := tick.Parse(v)
+		isTime := err == nil && (h.numbers[fmt.Sprint(int64(at/tick.Millisecond))] || at < 0)
+
+		return isTime || strings.Contains(h.texts, v) || h.numbers[strings.TrimLeft(v, "+0")]
+	case json.Number:
+		f, err := v.Float64()
+		same := err == nil && h.numbers[fmt.Sprint(f+0)] // +0: -0 is the integer 0
+
+		return same || h.numbers[v.String()] || strings.Contains(h.texts, v.String())
+	case bool:
+		return h.truths[v]
+	}
+
+	return true
 }
 
 // ownRows returns the alerts of an API in the golden files, and one for each piece of

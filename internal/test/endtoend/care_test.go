@@ -191,11 +191,7 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 
 		const steady = 2 // tenants that never change
 
-		now := map[string]int{}
-		for _, c := range f.customers {
-			now[c.ID] = 10
-		}
-
+		now := f.everybody()
 		f.list(now)
 		r.mustStart(f.input())
 		stop := f.load()
@@ -203,65 +199,21 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 		r.until("first polls", time.Minute, func() bool { return f.lines("first poll: ") == len(f.customers) })
 
 		changes := setup.Size(2, 50)
-
 		restarts := len(f.customers)
+
 		for n := range changes {
-			before := f.lines("refused as a whole")
 			if n%3 == 1 {
-				f.replace(f.file, "tenants: [broken")
-				r.until("a refusal", time.Minute, func() bool { return f.lines("refused as a whole") > before })
+				f.refused("tenants: [broken")
 			}
 
-			next := maps.Clone(now)
-			c := f.customers[steady+rng.IntN(len(f.customers)-steady)]
-			changed := f.customers[steady+rng.IntN(len(f.customers)-steady)]
-
-			if _, listed := next[c.ID]; listed {
-				delete(next, c.ID)
-			} else {
-				next[c.ID] = 10
-			}
-
-			if _, listed := next[changed.ID]; listed && changed.ID != c.ID {
-				next[changed.ID]++
-			}
-
-			stay, restart, start, end := 0, 0, 0, 0
-
-			for _, c := range f.customers {
-				was, before := now[c.ID]
-
-				is, after := next[c.ID]
-				switch {
-				case before && after && was == is:
-					stay++
-				case before && after:
-					restart++
-				case after:
-					start++
-				case before:
-					end++
-				}
-			}
-
-			line := fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end", stay,
-				restart, start, end)
-			seen := f.lines(line)
-			f.list(next)
-			r.until(line, time.Minute, func() bool { return f.lines(line) > seen })
-
-			restarts += restart + start
+			next := change(now, f.customers[steady:], rng)
+			restarts += f.changeTo(now, next)
 			now = next
 		}
 
-		for _, c := range f.customers {
-			if _, listed := now[c.ID]; !listed {
-				restarts++
-				now[c.ID] = 10
-			}
-		}
+		restarts += len(f.customers) - len(now)
 
-		f.list(now)
+		f.list(f.everybody())
 		r.until("polls of all that started", time.Minute, func() bool { return f.lines("first poll: ") >= restarts })
 		stop()
 		r.complete(time.Minute, f.customers, "siem")
@@ -283,53 +235,89 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 	})
 }
 
+// everybody lists all customers, each with a page size of 10.
+func (f *fileRig) everybody() map[string]int {
+	all := map[string]int{}
+	for _, c := range f.customers {
+		all[c.ID] = 10
+	}
+
+	return all
+}
+
+// refused writes a file, and waits until it is refused.
+func (f *fileRig) refused(text string) {
+	f.t.Helper()
+
+	before := f.lines("refused as a whole")
+	f.replace(f.file, text)
+	f.until("a refusal", time.Minute, func() bool { return f.lines("refused as a whole") > before })
+}
+
+// change adds or removes one customer, and changes the page size of another one.
+func change(now map[string]int, customers []simulator.Tenant, rng *rand.Rand) map[string]int {
+	next := maps.Clone(now)
+	c := customers[rng.IntN(len(customers))]
+	changed := customers[rng.IntN(len(customers))]
+
+	if _, listed := next[c.ID]; listed {
+		delete(next, c.ID)
+	} else {
+		next[c.ID] = 10
+	}
+
+	if _, listed := next[changed.ID]; listed && changed.ID != c.ID {
+		next[changed.ID]++
+	}
+
+	return next
+}
+
+// changeTo writes the list next in place of the list now, and waits until the input says
+// what it did. It returns how many tenants started.
+func (f *fileRig) changeTo(now, next map[string]int) (starts int) {
+	f.t.Helper()
+
+	stay, restart, start, end := 0, 0, 0, 0
+
+	for _, c := range f.customers {
+		was, before := now[c.ID]
+
+		is, after := next[c.ID]
+		switch {
+		case before && after && was == is:
+			stay++
+		case before && after:
+			restart++
+		case after:
+			start++
+		case before:
+			end++
+		}
+	}
+
+	line := fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end",
+		stay, restart, start, end)
+	seen := f.lines(line)
+	f.list(next)
+	f.until(line, time.Minute, func() bool { return f.lines(line) > seen })
+
+	return restart + start
+}
+
 // A secret is rotated while many tenants sign in every few seconds, once with the file
 // first and once with the service first.
 func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		f := r.withFile(setup.Size(4, 40), 40, 2*time.Second)
-
-		all := map[string]int{}
-		for _, c := range f.customers {
-			all[c.ID] = 10
-		}
-
-		f.list(all)
+		f.list(f.everybody())
 		r.mustStart(f.input())
 		stop := f.load()
 
 		r.until("first polls", time.Minute, func() bool { return f.lines("first poll: ") >= min(20, len(f.customers)) })
 
-		atService := func(secret string) {
-			for _, c := range f.customers {
-				r.sim.SetApp(c.ID, c.Apps[0].ClientID, func(a *simulator.App) { a.Secret = secret })
-			}
-		}
-
-		signIns := func(n int) {
-			before := r.sim.Requests().Redeemed
-			r.until("sign-ins", time.Minute, func() bool { return r.sim.Requests().Redeemed >= before+n })
-		}
 		for n := range setup.Size(1, 5) {
-			first, second := fmt.Sprintf("rotated-secret-%d-a", n), fmt.Sprintf("rotated-secret-%d-b", n)
-
-			// The file is written before the service knows the new secret.
-			f.replace(f.secret, first)
-			signIns(len(f.customers) + 1)
-
-			if failed := f.failures(); slices.Max(slices.Collect(maps.Values(failed))) > 2*n { // two rotations a round
-				t.Errorf("with the file first, polls failed: %v", failed)
-			}
-
-			atService(first)
-			signIns(len(f.customers))
-
-			// The old secret has ended before the file is written.
-			atService(second)
-			time.Sleep(time.Second)
-			f.replace(f.secret, second)
-			time.Sleep(6 * time.Second) // within five every tenant has seen it, and the status is written
-			signIns(len(f.customers) + 1)
+			f.rotate(n)
 		}
 
 		failed := f.failures()
@@ -342,8 +330,8 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		r.stop()
 		arrived, repeated := r.accounts(f.customers, "siem")
-		t.Logf("%d tenants, %d detections: lost 0, repeated %d, polls failed %v", len(f.customers), arrived, repeated,
-			failed)
+		t.Logf("%d tenants, %d detections: lost 0, repeated %d, polls failed %v",
+			len(f.customers), arrived, repeated, failed)
 
 		if repeated > 0 {
 			t.Errorf("%d repeated", repeated)
@@ -353,37 +341,58 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 	})
 }
 
+// rotate replaces the secret twice, in round n: once the file is written first, and once
+// the service knows the new secret first.
+func (f *fileRig) rotate(n int) {
+	f.t.Helper()
+
+	first, second := fmt.Sprintf("rotated-secret-%d-a", n), fmt.Sprintf("rotated-secret-%d-b", n)
+
+	// The file is written before the service knows the new secret.
+	f.replace(f.secret, first)
+	f.signIns(len(f.customers) + 1)
+
+	if failed := f.failures(); slices.Max(slices.Collect(maps.Values(failed))) > 2*n { // two rotations a round
+		f.t.Errorf("with the file first, polls failed: %v", failed)
+	}
+
+	f.atService(first)
+	f.signIns(len(f.customers))
+
+	// The old secret has ended before the file is written.
+	f.atService(second)
+	time.Sleep(time.Second)
+	f.replace(f.secret, second)
+	time.Sleep(6 * time.Second) // within five every tenant has seen it, and the status is written
+	f.signIns(len(f.customers) + 1)
+}
+
+func (f *fileRig) atService(secret string) {
+	for _, c := range f.customers {
+		f.sim.SetApp(c.ID, c.Apps[0].ClientID, func(a *simulator.App) { a.Secret = secret })
+	}
+}
+
+// signIns waits for n sign-ins more.
+func (f *fileRig) signIns(n int) {
+	f.t.Helper()
+
+	before := f.sim.Requests().Redeemed
+	f.until("sign-ins", time.Minute, func() bool { return f.sim.Requests().Redeemed >= before+n })
+}
+
 // A backup is made under load, the process killed and its directory lost; what is
 // restored goes on without a loss, and repeats only what was delivered after the backup.
 func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		f := r.withFile(setup.Size(3, 10), setup.Size(200, 2000), 0)
-
-		all := map[string]int{}
-		for _, c := range f.customers {
-			all[c.ID] = 10
-		}
-
-		f.list(all)
+		f.list(f.everybody())
 		r.mustStart(f.input())
 
 		stop := f.load()
 		defer func() { stop() }()
 
-		delivered := func() map[string]int {
-			ids := map[string]int{}
-
-			of := r.allArrived("siem")
-			for _, c := range f.customers {
-				for id, n := range of(c.ID).count {
-					ids[c.ID+" "+id] = n
-				}
-			}
-
-			return ids
-		}
-		polled := func() bool { return f.lines("first poll: ") == len(f.customers) }
-		r.until("first polls", time.Minute, polled)
+		f.firstPolls()
 		setup.CLI(t) // built before the clock runs
 
 		var before []map[string]int
@@ -391,7 +400,7 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 		for n := range setup.Size(1, 10) {
 			time.Sleep(2 * time.Second)
 
-			before = append(before, delivered())
+			before = append(before, f.delivered())
 
 			time.Sleep(2 * time.Second) // commits are at most a second behind
 
@@ -406,7 +415,7 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 			f.data = filepath.Join(t.TempDir(), fmt.Sprint("restored", n))
 			f.ctl(f.data, "restore", copies)
 			r.mustStart(f.input())
-			r.until("first polls", time.Minute, polled)
+			f.firstPolls()
 		}
 
 		stop()
@@ -421,7 +430,7 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 			t.Error("nothing was delivered between backup and kill, so the test shows nothing")
 		}
 
-		in := delivered()
+		in := f.delivered()
 
 		for n, ids := range before {
 			for id, times := range ids {
@@ -431,6 +440,26 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 			}
 		}
 	})
+}
+
+// delivered returns how often each detection was delivered.
+func (f *fileRig) delivered() map[string]int {
+	ids := map[string]int{}
+
+	of := f.allArrived("siem")
+	for _, c := range f.customers {
+		for id, n := range of(c.ID).count {
+			ids[c.ID+" "+id] = n
+		}
+	}
+
+	return ids
+}
+
+// firstPolls waits for the first poll of each customer.
+func (f *fileRig) firstPolls() {
+	f.t.Helper()
+	f.until("first polls", time.Minute, func() bool { return f.lines("first poll: ") == len(f.customers) })
 }
 
 // A customer leaves while the input runs, is forgotten, and comes back: the input, which

@@ -41,43 +41,45 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 					sections = append(sections, r.section(c, "siem"))
 				}
 
-				check := func(when string) {
-					for _, c := range customers {
-						lost, repeated, bent, arrived := r.account(c.ID, "siem")
-						if lost+repeated+bent > 0 || arrived < 500 {
-							t.Errorf("%s, %s: lost %d, repeated %d, bent %d of %d",
-								when, c.Name, lost, repeated, bent, arrived)
-						}
-					}
-				}
-				complete := func() bool {
-					for _, c := range customers {
-						if len(r.arrived(c.ID, "siem").count) < len(r.sim.Ledger(c.ID, "siem").Exists) {
-							return false
-						}
-					}
-
-					return true
-				}
-
 				r.mustStart(sections...)
-				r.until("all alerts", time.Minute, complete)
+				r.until("all alerts", time.Minute, func() bool { return r.everythingArrived(customers) })
 				time.Sleep(3 * time.Second) // a few polls more, which bring repeats
 				r.stop()
-				check("first run")
+				r.eachOnce("first run", customers)
 
 				before := r.sim.Requests().Count["siem"]
+				polled := func() bool { return r.sim.Requests().Count["siem"] > before+3*n }
+
 				r.mustStart(sections...)
-				r.until(
-					"a few polls",
-					time.Minute,
-					func() bool { return r.sim.Requests().Count["siem"] > before+3*n },
-				)
+				r.until("a few polls", time.Minute, polled)
 				r.stop()
-				check("after a restart")
+				r.eachOnce("after a restart", customers)
 				noSecrets(t, r)
 			})
 		})
+	}
+}
+
+// everythingArrived reports whether as many detections arrived as there are.
+func (r *rig) everythingArrived(customers []simulator.Tenant) bool {
+	for _, c := range customers {
+		if len(r.arrived(c.ID, "siem").count) < len(r.sim.Ledger(c.ID, "siem").Exists) {
+			return false
+		}
+	}
+
+	return true
+}
+
+// eachOnce checks that each detection came once, as the API sent it.
+func (r *rig) eachOnce(when string, customers []simulator.Tenant) {
+	r.t.Helper()
+
+	for _, c := range customers {
+		lost, repeated, bent, arrived := r.account(c.ID, "siem")
+		if lost+repeated+bent > 0 || arrived < 500 {
+			r.t.Errorf("%s, %s: lost %d, repeated %d, bent %d of %d", when, c.Name, lost, repeated, bent, arrived)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package simulator_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -35,74 +34,88 @@ func BenchmarkPages(b *testing.B) {
 			n := len(s.Ledger(tenants[0].ID, api).Exists) // makes the rows
 			b.Logf("%d rows made in %v", n, time.Since(began))
 
-			app := tenants[0].Apps[0]
-			v := form("grant_type", "client_credentials", "client_id", app.ClientID, "client_secret", app.Secret)
-			path, query := "/oauth2/v2.0/token", ""
-
-			switch api {
-			case simulator.SIEM:
-				v.Set("resource", simulator.ResourceOf(api))
-
-				path, query = "/oauth2/token", "/api/alerts?ago=P2D"
-			default:
-				v.Set("scope", simulator.ResourceOf(api)+"/.default")
-			}
-
-			res, err := http.PostForm(s.LoginURL()+"/"+tenants[0].ID+path, v)
-			if err != nil {
-				b.Fatal(err)
-			}
-
-			body, err := io.ReadAll(res.Body)
-			if err != nil || res.StatusCode != 200 {
-				b.Fatalf("%d %s %v", res.StatusCode, body, err)
-			}
-
-			token := answer{body: string(body)}.token()
+			token := signIn(b, s, tenants[0], api)
 
 			for b.Loop() {
-				pages := 100
-				if api == simulator.SIEM {
-					pages = 1
-				}
-
-				from := time.Now().Add(-21 * time.Hour)
-
-				for i := range pages {
-					q := query
-					at := from.Add(time.Duration(i) * 21 * time.Hour / 100).UTC().Format("2006-01-02T15:04:05Z")
-
-					switch api {
-					case simulator.Graph:
-						q = "/v1.0/security/alerts_v2?$top=1000&$orderby=lastUpdateDateTime+asc" +
-							"&$filter=lastUpdateDateTime+ge+" + at
-					case simulator.Endpoint:
-						q = "/api/alerts?$top=1000&$orderby=lastUpdateTime+asc&$expand=evidence" +
-							"&$filter=lastUpdateTime+ge+" + at
-					}
-
-					req, err := http.NewRequestWithContext(b.Context(), "GET", s.APIURL(api)+q, nil)
-					if err != nil {
-						b.Fatal(err)
-					}
-
-					req.Header.Set("Authorization", "Bearer "+token)
-
-					res, err := http.DefaultClient.Do(req)
-					if err != nil {
-						b.Fatal(err)
-					}
-
-					n, err := io.Copy(io.Discard, res.Body)
-
-					_ = res.Body.Close()
-					if err != nil || res.StatusCode != 200 || n == 0 {
-						b.Fatal(fmt.Errorf("%d %w", res.StatusCode, err))
-					}
+				for _, query := range pageQueries(api) {
+					readPage(b, s.APIURL(api)+query, token)
 				}
 			}
 
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/alert")
 		})
+	}
+}
+
+// signIn returns an access token for an API.
+func signIn(b *testing.B, s *simulator.Simulator, tenant simulator.Tenant, api string) string {
+	b.Helper()
+
+	app := tenant.Apps[0]
+	v := form("grant_type", "client_credentials", "client_id", app.ClientID, "client_secret", app.Secret)
+	path := "/oauth2/v2.0/token"
+
+	if api == simulator.SIEM {
+		v.Set("resource", simulator.ResourceOf(api))
+
+		path = "/oauth2/token"
+	} else {
+		v.Set("scope", simulator.ResourceOf(api)+"/.default")
+	}
+
+	res, err := http.PostForm(s.LoginURL()+"/"+tenant.ID+path, v)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 {
+		b.Fatalf("%d %s %v", res.StatusCode, body, err)
+	}
+
+	return answer{body: string(body)}.token()
+}
+
+// pageQueries returns the queries that read all alerts of the last 21 hours: a hundred
+// pages, or one answer of siem.
+func pageQueries(api string) (queries []string) {
+	if api == simulator.SIEM {
+		return []string{"/api/alerts?ago=P2D"}
+	}
+
+	query := "/v1.0/security/alerts_v2?$top=1000&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+ge+"
+	if api == simulator.Endpoint {
+		query = "/api/alerts?$top=1000&$orderby=lastUpdateTime+asc&$expand=evidence&$filter=lastUpdateTime+ge+"
+	}
+
+	from := time.Now().Add(-21 * time.Hour)
+
+	for i := range 100 {
+		at := from.Add(time.Duration(i) * 21 * time.Hour / 100).UTC()
+		queries = append(queries, query+at.Format("2006-01-02T15:04:05Z"))
+	}
+
+	return queries
+}
+
+func readPage(b *testing.B, address, token string) {
+	b.Helper()
+
+	req, err := http.NewRequestWithContext(b.Context(), "GET", address, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+
+	req.Header.Set("Authorization", "Bearer "+token)
+
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 200 || n == 0 {
+		b.Fatalf("%d %v", res.StatusCode, err)
 	}
 }
