@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/test/setup"
+	"fluent-bit-defender/internal/testbed/loglines"
 )
 
 const ttl = 15 * time.Second
@@ -577,6 +579,49 @@ func TestAMemberThatEndsGivesItsUnitsUp(t *testing.T) {
 
 		if len(a.holds()) != 4 || len(b.holds()) != 4 {
 			t.Errorf("then a polls %d and b %d", len(a.holds()), len(b.holds()))
+		}
+	})
+}
+
+// A newer version converts the store: this node stops at once, and says so once.
+func TestANodeOfAnEarlierVersionStopsAtOnce(t *testing.T) {
+	inFleet(t, func(f *fleet) {
+		said := &loglines.Lines{}
+		a := f.make("a")
+		a.cfg.Log = said.Logger()
+
+		if err := a.Join(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+
+		a.Want(a, unitsFor(1, 4))
+		f.run(10 * time.Second)
+
+		convert := func(newer bool) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+
+			f.newer = newer
+		}
+
+		convert(true)
+		f.run(2 * time.Second)
+
+		if n := len(a.holds()); n != 0 || a.Trusted() {
+			t.Errorf("it polls %d units", n)
+		}
+
+		f.run(time.Minute)
+
+		if lines := said.With("ERROR"); len(lines) != 1 || !strings.Contains(lines[0], "newer version") {
+			t.Errorf("said: %q", lines)
+		}
+
+		convert(false) // a backup was put back
+		f.run(30 * time.Second)
+
+		if n := len(a.holds()); n != 4 {
+			t.Errorf("afterwards it polls %d units", n)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 type memory struct {
 	mu    sync.Mutex
 	away  bool // calls are not answered
+	newer bool // a newer version has converted the store
 	nodes map[string]*nodeRow
 	units map[alert.UnitKey]*unitRow
 	calls int
@@ -164,6 +165,10 @@ func (c *client) Renew(ctx context.Context) (s store.Standing, err error) {
 	row, err := c.own()
 	if err != nil {
 		return s, err
+	}
+
+	if c.m.newer {
+		return s, store.ErrNewer
 	}
 
 	now := time.Now()

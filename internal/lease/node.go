@@ -71,6 +71,7 @@ type Node struct {
 	stayUntil      map[alert.UnitKey]time.Duration // units that are not given away before then
 	distrustLogged bool                            // the log says that the lease is not trusted
 	inUseLogged    bool                            // the log says that another process has the ID
+	outdatedLogged bool                            // the log says that a newer version has converted the store
 	renewError     error                           // why the last renewal failed
 }
 

@@ -88,6 +88,11 @@ func (n *Node) failed(ctx context.Context, err error) {
 	n.workingSince = 0
 	n.renewError = err
 
+	if errors.Is(err, store.ErrNewer) {
+		n.stopAsOutdated(err)
+		return
+	}
+
 	if !errors.Is(err, store.ErrNodeInUse) {
 		n.cfg.Log.Debug(fmt.Sprintf("the lease cannot be renewed, it is tried again: %v", err))
 		return
@@ -101,6 +106,18 @@ func (n *Node) failed(ctx context.Context, err error) {
 		n.inUseLogged = true
 		n.cfg.Log.Error(fmt.Sprintf("node_id: another process uses %s, and this one polls nothing until that has "+
 			"ended; give each process on the same store another node_id", n.cfg.Node.ID))
+	}
+}
+
+// stopAsOutdated ends the trust at once: a newer version of this program has converted
+// the store, and its nodes take the units over when the lease has expired.
+func (n *Node) stopAsOutdated(err error) {
+	n.trustedUntil.Store(0)
+
+	if !n.outdatedLogged {
+		n.outdatedLogged = true
+		n.cfg.Log.Error(fmt.Sprintf("nothing is polled or delivered any more, other nodes take the tenants over: %v",
+			err))
 	}
 }
 
@@ -121,4 +138,6 @@ func (n *Node) noteTrust() {
 		n.distrustLogged = false
 		n.cfg.Log.Info("the store answers again, and the lease of this node goes on")
 	}
+
+	n.outdatedLogged = false
 }

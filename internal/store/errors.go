@@ -16,6 +16,9 @@ var (
 	// ErrNewer is returned by Open when a file was written by a newer version of this
 	// program. Nothing is changed.
 	ErrNewer = errors.New("written by a newer version")
+	// ErrOlder is returned when a database is in the form of an earlier version of this
+	// program, and is not to be converted now: nodes of that version use it.
+	ErrOlder = errors.New("written by an earlier version")
 	// ErrForeign is returned by Open when a file is a database of another program.
 	// Nothing is changed.
 	ErrForeign = errors.New("a database of another program")
@@ -57,6 +60,7 @@ var (
 var explained = []error{
 	ErrInUse,
 	ErrNewer,
+	ErrOlder,
 	ErrForeign,
 	ErrDamaged,
 	ErrFull,

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -219,8 +220,9 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 		batch := &pgx.Batch{}
 		batch.Queue(`UPDATE defender.nodes SET renewed_at = defender.clock(), expires_at = defender.clock() + ttl
 			WHERE id = $1::text AND session = $2::text
+				AND NOT EXISTS (SELECT FROM defender.meta WHERE name = 'version' AND number > $4::bigint)
 			RETURNING draining, `+toRecall("$3::interval")+`, defender.clock()`,
-			self.ID, s.session, self.TakeoverReplay)
+			self.ID, s.session, self.TakeoverReplay, s.o.schema.version)
 		batch.Queue(heldQuery, self.ID)
 		batch.Queue(`SELECT id FROM defender.nodes WHERE NOT draining AND expires_at >= defender.clock()
 			ORDER BY id COLLATE "C"`)
@@ -237,6 +239,12 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 	})
 
 	if errors.Is(err, store.ErrNodeInUse) {
+		if version, newErr := s.versionNow(ctx); newErr != nil || version > s.o.schema.version {
+			s.usable.Store(false) // each call is refused from now on
+
+			return store.Standing{}, cmp.Or(newErr, s.newer(version))
+		}
+
 		s.held.keep(func(alert.UnitKey, int64) bool { return false })
 
 		return store.Standing{}, fmt.Errorf("%s: node_id %s: %w", s.where, self.ID, err)
@@ -249,6 +257,16 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 	s.noteHeld(&standing, units)
 
 	return standing, nil
+}
+
+// versionNow returns the version of the tables.
+func (s *Store) versionNow(ctx context.Context) (version int64, err error) {
+	err = s.view(ctx, "version", func(ctx context.Context, q querier) (err error) {
+		version, err = s.version(ctx, q)
+		return err
+	})
+
+	return version, err
 }
 
 // readStanding reads the answers to the queries of Renew. now is the time of the

@@ -4,6 +4,8 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io/fs"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,6 +19,12 @@ var migrations embed.FS
 // schemaVersion is the version of the last file in migrations. A file is never changed
 // once it is released: a change comes in a new file.
 const schemaVersion = 1
+
+// schema are the tables in their versions.
+type schema struct {
+	version int64 // the newest
+	files   fs.FS // as migrations
+}
 
 // migrationLock is the number of the lock, held to the end of a transaction, under which
 // one process at a time makes or converts the tables.
@@ -51,11 +59,12 @@ func (s *Store) prepare(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return s.explain(err)
-	case version > schemaVersion:
-		return fmt.Errorf("%s: %w of this program (schema %d, this one knows %d): install that version here too",
-			s.where, store.ErrNewer, version, schemaVersion)
-	case version < schemaVersion && !s.o.ReadOnly:
+	case version > s.o.schema.version:
+		return s.newer(version)
+	case version < s.o.schema.version && !s.o.ReadOnly:
 		err = s.migrate(ctx, c.Conn())
+	case 0 < version && version < s.o.schema.version:
+		return s.older(version, nil)
 	}
 
 	if err == nil {
@@ -67,10 +76,28 @@ func (s *Store) prepare(ctx context.Context) error {
 		return s.explain(err)
 	}
 
-	s.empty = version < schemaVersion && s.o.ReadOnly
+	s.empty = version == 0 && s.o.ReadOnly
 	s.usable.Store(!s.empty)
 
 	return nil
+}
+
+// newer refuses tables that a newer version has converted.
+func (s *Store) newer(version int64) error {
+	return fmt.Errorf("%s: %w of this program (schema %d, this one knows %d): install that version here too",
+		s.where, store.ErrNewer, version, s.o.schema.version)
+}
+
+// older refuses tables of an earlier version, which nodes of it may be using.
+func (s *Store) older(version int64, nodes []string) error {
+	who := ""
+	if len(nodes) > 0 {
+		who = ", and is used by the nodes " + strings.Join(nodes, ", ")
+	}
+
+	return fmt.Errorf("%s: %w of this program (schema %d, this one has %d)%s: the first node of this version that "+
+		"starts converts it; until then use the defenderctl of that version", s.where, store.ErrOlder, version,
+		s.o.schema.version, who)
 }
 
 // fit returns errUnfit if the settings of the database change the texts and values that
@@ -121,7 +148,9 @@ func (s *Store) version(ctx context.Context, q querier) (version int64, err erro
 }
 
 // migrate brings the tables to the present version, in one transaction. Another process
-// may have done it meanwhile.
+// may have done it meanwhile. Nodes of an earlier version that use the tables are shut
+// out: their writes are refused from now on, and their leases expire (Renew). Only a node
+// does that to them.
 func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
 	t, err := begin(ctx, c, beginWrite, s.limits())
 	if err != nil {
@@ -139,8 +168,25 @@ func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 
-	for v := from + 1; v <= schemaVersion; v++ {
-		text, err := migrations.ReadFile(fmt.Sprintf("migrations/%d.sql", v))
+	if from > s.o.schema.version {
+		return s.newer(from)
+	}
+
+	var nodes []string
+
+	if 0 < from && from < s.o.schema.version {
+		nodes, err = shutOut(ctx, t)
+		if err == nil && len(nodes) > 0 && !s.o.Inputs {
+			err = s.older(from, nodes)
+		}
+
+		if err != nil {
+			return err
+		}
+	}
+
+	for v := from + 1; v <= s.o.schema.version; v++ {
+		text, err := fs.ReadFile(s.o.schema.files, fmt.Sprintf("migrations/%d.sql", v))
 		if err != nil {
 			return err
 		}
@@ -150,9 +196,9 @@ func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
 		}
 	}
 
-	if from < schemaVersion {
+	if from < s.o.schema.version {
 		if _, err := t.Exec(ctx, `INSERT INTO defender.meta (name, number) VALUES ('version', $1::bigint)
-			ON CONFLICT (name) DO UPDATE SET number = excluded.number`, int64(schemaVersion)); err != nil {
+			ON CONFLICT (name) DO UPDATE SET number = excluded.number`, s.o.schema.version); err != nil {
 			return err
 		}
 	}
@@ -161,12 +207,32 @@ func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 
-	if from < schemaVersion {
+	if from < s.o.schema.version {
 		s.o.Log.Info(fmt.Sprintf("%s: the tables of schema defender are in version %d now, from %d",
-			s.where, schemaVersion, from))
+			s.where, s.o.schema.version, from))
+	}
+
+	if len(nodes) > 0 {
+		s.o.Log.Warn(fmt.Sprintf("%s: the nodes %s are of an earlier version, and poll nothing from now on: update "+
+			"them; this node takes their tenants over", s.where, strings.Join(nodes, ", ")))
 	}
 
 	return nil
+}
+
+// shutOut makes all writes to units that are held fail, and returns the nodes that live.
+func shutOut(ctx context.Context, t pgx.Tx) ([]string, error) {
+	if _, err := t.Exec(ctx, `UPDATE defender.units SET epoch = epoch + 1 WHERE owner IS NOT NULL`); err != nil {
+		return nil, err
+	}
+
+	rows, err := t.Query(ctx, `SELECT id FROM defender.nodes WHERE expires_at >= defender.clock()
+		ORDER BY id COLLATE "C"`)
+	if err != nil {
+		return nil, err
+	}
+
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // execScript runs several statements in one message.

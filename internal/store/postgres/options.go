@@ -41,6 +41,8 @@ type Options struct {
 	// DefaultCallLimit.
 	CallLimit time.Duration
 
+	// schema are the tables; those of this program if it is not set, as in all but tests.
+	schema schema
 	// home returns the home directory of the user if $HOME is not set.
 	home func() string
 }
@@ -80,6 +82,10 @@ func (o *Options) defaults() {
 
 	if o.home == nil {
 		o.home = homeOfUser
+	}
+
+	if o.schema.files == nil {
+		o.schema = schema{schemaVersion, migrations}
 	}
 }
 
