@@ -192,7 +192,8 @@ AT_ONCE = -p $$((2 * $$(nproc)))
 # so they run beside one another: the detector would look at the simulator in them, whose
 # own tests it runs in, and not at the plugin. The others and their tests start no
 # goroutines: it finds nothing in them, and they take five times as long with it. What
-# others do with them at the same time, it sees in the tests of those others.
+# others do with them at the same time, it sees in the tests of those others. Of
+# internal/defender it sees all but the tests that say so: setup.OneGoroutine.
 PROGRAMS = ./internal/test/endtoend ./internal/test/examples
 PURE     = ./internal/record/... ./internal/page ./internal/jsontext ./internal/config/... ./internal/cli/lint \
 	./internal/cli/connector ./internal/cli/tenantfile ./internal/advice ./internal/alert ./internal/clientcert \
@@ -209,7 +210,7 @@ test: all
 	$(UMASK) $(GO) test $(RACE) -vet=off $(AT_ONCE) -timeout 20m \
 		$(shell $(GO) list $(SLOW)) \
 		$(filter-out $(shell $(GO) list $(SLOW) $(PROGRAMS) $(PURE)),$(shell $(GO) list ./...))
-	$(UMASK) $(GO) test $(BUILD) -buildmode=pie -vet=off -timeout 20m -parallel 8 $(PROGRAMS) $(PURE)
+	$(UMASK) $(GO) test $(BUILD) -buildmode=pie -vet=off -timeout 20m -parallel 8 $(PROGRAMS) $(PURE) ./internal/defender
 
 # The packages whose tests use golden files are those that import internal/test/golden.
 IMPORTS_GOLDEN = {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {{end}}
@@ -229,7 +230,7 @@ torture: all
 		-run 'Node|Database|RollingRestart|DeliveredLately|IdleUnits' ./internal/test/endtoend
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h \
-		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring
+		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring ./internal/cli
 
 # golangci-lint and govulncheck come from a module of their own, so that go.mod has
 # only what the product needs.

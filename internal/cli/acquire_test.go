@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -244,7 +245,7 @@ func TestStrangersAtTheCallbackDoNotEndTheWait(t *testing.T) {
 		}
 	}
 
-	for i := range 10_000 {
+	for i := range setup.Size(500, 10_000) {
 		if got := get("GET", fmt.Sprintf("%s?code=junk%d&state=junk%d", back, i, i)); got != 400 {
 			t.Fatalf("junk was answered with %d", got)
 		}

@@ -17,6 +17,8 @@ import (
 // TestABacklogStaysWithinTheBudget reads a hundred thousand alerts, and says what it
 // takes in the service's own time.
 func TestABacklogStaysWithinTheBudget(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for _, test := range []struct {
 		api    alert.API
 		alerts int

@@ -140,6 +140,8 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 // TestTiesBeyondTheLargestPage: hundreds of alerts of one instant, more than a page may
 // have, with every way on that an API has.
 func TestTiesBeyondTheLargestPage(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for name, test := range map[string]struct {
 		faults string
 		change func(*simulator.Config, *Settings)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // virtual makes a limiter on a virtual clock that waits by moving it on.
@@ -26,6 +27,8 @@ var endpointBudgets = []Budget{{100, time.Minute}, {1500, time.Hour}}
 // TestBudgetsAreNeverExceeded: a caller in a hurry, and callers in bursts, stay below
 // the published limits in every minute and hour.
 func TestBudgetsAreNeverExceeded(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for name, idle := range map[string]func(i int) time.Duration{
 		"in a hurry":               func(int) time.Duration { return 0 },
 		"each takes half a second": func(int) time.Duration { return time.Second / 2 },

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -52,6 +53,8 @@ func oddAnswers(api alert.API) map[string]oddAnswer {
 // answered well are never taken for read: not those that are too long, and not those
 // that hold a certain alert. All other alerts come.
 func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for _, api := range alert.APIs() {
 		for name, odd := range oddAnswers(api) {
 			for what, strikes := range map[string]func(from, to tick.Tick) bool{

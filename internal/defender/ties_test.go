@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -72,6 +73,8 @@ func (b *bulk) calls() int { return b.Requests().Count[string(b.api)] }
 // TestManyAlertsOfOneInstant: 2,500 alerts of one instant come, or are deferred, by
 // every way on that a service may have or refuse; later ones come always.
 func TestManyAlertsOfOneInstant(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for link, linkFault := range map[string]string{"link": "links", "no link": "link:kind=none"} {
 		for skip, skipFault := range map[string]string{
 			"skip works":   "",
@@ -154,6 +157,8 @@ func (b *bulk) check(t *testing.T, whole bool) {
 // TestFinerStoredTimesTellAlertsApart: alerts that are printed with one time and stored
 // 100 ns apart all come, by whatever way a service leaves.
 func TestFinerStoredTimesTellAlertsApart(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for _, faults := range []string{"", "link:kind=none,skip:kind=refused", "link:kind=none,skip:kind=ignored"} {
 		for _, api := range oDataAPIs {
 			t.Run(fmt.Sprintf("%q/%s", faults, api), func(t *testing.T) {

@@ -3,6 +3,7 @@ package defender
 import (
 	"errors"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 	"fmt"
@@ -128,6 +129,8 @@ func TestNothingIsSafeBeforeTheSinkTookIt(t *testing.T) {
 // TestALargePageIsReadWhole: trap 32 in doc.go; a body of 20 MB, with one alert of
 // several megabytes in it.
 func TestALargePageIsReadWhole(t *testing.T) {
+	setup.OneGoroutine(t)
+
 	for _, api := range alert.APIs() {
 		r := newRig(t, api, nil)
 		r.Generate(contoso, 30, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 200_000})

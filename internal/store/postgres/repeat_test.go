@@ -247,20 +247,20 @@ func failing(t *testing.T, d *pgtest.Database, state string) (repair func()) {
 // Each trouble of the database has its error, within the limit of a call, and the next
 // call works when the trouble is over.
 func TestTroublesOfTheDatabaseHaveTheirErrors(t *testing.T) {
-	state := func(code string) func(*testing.T, *pgtest.Server, *pgtest.Database) func() {
-		return func(t *testing.T, _ *pgtest.Server, d *pgtest.Database) func() { return failing(t, d, code) }
+	state := func(code string) func(*testing.T, *pgtest.Database) func() {
+		return func(t *testing.T, d *pgtest.Database) func() { return failing(t, d, code) }
 	}
 
 	for _, test := range []struct {
 		name  string
-		begin func(t *testing.T, s *pgtest.Server, d *pgtest.Database) (repair func())
+		begin func(t *testing.T, d *pgtest.Database) (repair func())
 		want  error
 	}{
 		{"the disk is full", state("53100"), store.ErrFull},
 		{"a deadlock that stays", state("40P01"), store.ErrBusy},
 		{"the role lost its rights", state("42501"), store.ErrDenied},
 		{"damaged files", state("XX001"), store.ErrDamaged},
-		{"a standby", func(t *testing.T, _ *pgtest.Server, d *pgtest.Database) func() {
+		{"a standby", func(t *testing.T, d *pgtest.Database) func() {
 			set := func(how string) {
 				d.Exec(t, `ALTER DATABASE `+d.Name+` `+how)
 				d.Disconnect(t)
@@ -273,22 +273,25 @@ func TestTroublesOfTheDatabaseHaveTheirErrors(t *testing.T) {
 				d.Disconnect(t)
 			}
 		}, store.ErrReadOnly},
-		{"the server is stopped", func(t *testing.T, s *pgtest.Server, _ *pgtest.Database) func() {
-			s.Stop(t)
-			return func() { s.Launch(t) }
-		}, store.ErrUnreachable},
-		{"the tables are gone", func(t *testing.T, _ *pgtest.Server, d *pgtest.Database) func() {
+		{"the tables are gone", func(t *testing.T, d *pgtest.Database) func() {
 			d.Exec(t, `ALTER TABLE defender.units RENAME TO away`)
 			return func() { d.Exec(t, `ALTER TABLE defender.away RENAME TO units`) }
 		}, errNoTables},
 	} {
-		t.Run(test.name, func(t *testing.T) { trouble(t, test.begin, test.want) })
+		t.Run(test.name, func(t *testing.T) { trouble(t, pgtest.New(t), test.begin, test.want) })
 	}
+
+	t.Run("the server is stopped", func(t *testing.T) {
+		trouble(t, pgtest.Start(t).New(t), func(t *testing.T, d *pgtest.Database) func() {
+			d.Server.Stop(t)
+			return func() { d.Server.Launch(t) }
+		}, store.ErrUnreachable)
+	})
 }
 
-func trouble(t *testing.T, begin func(*testing.T, *pgtest.Server, *pgtest.Database) func(), want error) {
-	server := pgtest.Start(t)
-	d, key := server.New(t), storetest.Key(1)
+// trouble begins a trouble of d, which a commit returns as want, and repairs it.
+func trouble(t *testing.T, d *pgtest.Database, begin func(*testing.T, *pgtest.Database) func(), want error) {
+	key := storetest.Key(1)
 	s := joined(t, d, "a", key)
 	commits := []store.Commit{{Key: key, Checkpoint: store.Checkpoint{Watermark: 1}, Seen: storetest.Entries(1, 3)}}
 
@@ -296,7 +299,7 @@ func trouble(t *testing.T, begin func(*testing.T, *pgtest.Server, *pgtest.Databa
 		t.Fatal(err)
 	}
 
-	repair := begin(t, server, d)
+	repair := begin(t, d)
 	commits[0].Seen = storetest.Entries(10, 4)
 
 	started := time.Now()

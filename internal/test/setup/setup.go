@@ -184,6 +184,17 @@ func Size(daily, torture int) int {
 	return daily
 }
 
+// OneGoroutine skips a test under the race detector, which has nothing to find where one
+// goroutine works at a time, and makes it five times as slow. `make test` runs the package
+// of such a test without the detector too: PURE in the Makefile.
+func OneGoroutine(t testing.TB) {
+	t.Helper()
+
+	if detector {
+		t.Skip("one goroutine works at a time: this runs without the race detector")
+	}
+}
+
 // FreeAddress returns an address of this machine on which nobody listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
