@@ -311,7 +311,7 @@ func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 
 		return nil
 	}
-	r := w.expect(w.run(w.acquire("siem", "--timeout", "30s")...), 0)
+	r := w.expect(w.run(w.acquire("siem", "--timeout", "3m")...), 0)
 	contains(t, r.out, "signed in as soc@contoso.example")
 
 	if strings.Contains(r.err, "No browser was opened") {

@@ -24,7 +24,7 @@ func (w *world) typed(message string) result {
 		w.t.Fatalf("%v: %s", err, command)
 	}
 
-	return w.run(append(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), "--timeout", "30s")...)
+	return w.run(append(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), "--timeout", "3m")...)
 }
 
 func TestTheRemedyTypedAsPrintedBringsTheTenantBack(t *testing.T) {

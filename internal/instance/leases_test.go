@@ -72,7 +72,8 @@ func (s *shared) write(name, text string) {
 }
 
 // open starts a machine, with more keys; ok is false if the input does not start. Its
-// lease outlasts every wait of a test, on a busy machine too, unless a key says otherwise.
+// lease outlasts every wait of a test, on a busy machine too, unless a key says
+// otherwise.
 func (s *shared) open(id, url string, more ...string) (m *machine, ok bool) {
 	s.t.Helper()
 
