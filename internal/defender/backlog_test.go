@@ -128,7 +128,7 @@ func TestPiecesWithoutAlertsDoNotUseUpTheBudget(t *testing.T) {
 		}
 
 		// The state in which failures in a row have left the reader.
-		r.reader.(*odata).pieces = pieces{span: tick.Second, long: tick.Minute}
+		r.reader.(*odata).pieces = pieces{span: tick.Second, tooLong: tick.Minute}
 		b := newBasket(t, api)
 
 		w := Window{From: tick.FromTime(start.Add(-24 * time.Hour)), Now: tick.FromTime(start)}

@@ -19,8 +19,8 @@ type inner struct {
 	// failed has the identities of incidents whose own request with $expand failed, and
 	// until when they are read without it.
 	failed map[string]time.Time
-	// given are the rows that were put together and given to the sink from pages that
-	// could not be read whole: what is left of such a page is read at the next try.
+	// emitted has the rows of pages that could not be read whole, which were put together
+	// and passed on to the sink: the next try at such a page passes on only the others.
 	emitted keys
 }
 

@@ -60,16 +60,16 @@ const (
 // too long lately; and only while the service answers other requests, since a service
 // that is down says nothing about the window.
 type pieces struct {
-	span     tick.Tick // how long a window may be; 0 is any
-	hard     tick.Tick // the end of the window that failed last; growing must not pass it
-	long     tick.Tick // a length that was too long lately; 0 if none was
-	read     int       // pieces read since then
-	again    int       // how often that length was tried again and still failed
-	failures int       // in a row
-	answers  int       // in a row, since the last failure
-	begin    tick.Tick // where the window begins
-	empty    int       // pieces without a row, in a row
-	deferred []Window  // windows to step over, ascending
+	span         tick.Tick // how long a window may be; 0 is any
+	failedEnd    tick.Tick // the end of the window that failed last; growing must not pass it
+	tooLong      tick.Tick // a length that was too long lately; 0 if none was
+	readSince    int       // pieces read since then
+	tooLongAgain int       // how often that length was tried again and was still too long
+	failures     int       // in a row
+	answers      int       // in a row, since the last failure
+	begin        tick.Tick // where the window begins
+	empty        int       // pieces without a row, in a row
+	deferred     []Window  // windows to step over, ascending
 
 	leapAfter int // how many empty pieces in a row are read before the service is asked for the next row
 
@@ -93,9 +93,9 @@ func maybeWindow(err error) bool {
 
 // window reads a window, oldest part first, so that each piece that was read counts.
 func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
-	p.answers, p.begin = 0, w.From
-	p.added = 0
-	p.empty, p.leapAfter = 0, emptyPieces
+	p.begin = w.From
+	p.answers, p.added, p.empty = 0, 0, 0
+	p.leapAfter = emptyPieces
 
 	p.deferring, _ = sink.(DeferringSink)
 	defer func() { p.deferring = nil }()
@@ -105,47 +105,45 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 		end = max(w.Now, w.From+1)
 	}
 
-	cut := p.span > 0 || w.To != 0
-	for from, steps := w.From, 0; ; {
-		from = p.behind(from)
+	cut := p.span > 0 || w.To != 0 // reading stops at end
+	failures := 0
+
+	for from := w.From; ; {
+		from = p.skipDeferred(from)
 		if cut && from >= end {
 			return p.complete(w, end, sink)
 		}
 
-		to := p.next(from, w.To, end)
-		way := &tracker{Sink: sink}
+		to := p.pieceEnd(from, w.To, end)
+		tracked := &tracker{Sink: sink}
 
-		err := r.piece(ctx, from, to, end, way)
+		err := r.piece(ctx, from, to, end, tracked)
 		if err == nil {
 			p.failures = 0
-
 			p.answers++
+
 			if to == 0 || to == w.To {
 				return p.complete(w, end, sink)
 			}
 
-			if from, err = p.goOn(ctx, r, way, to, end, w.To); err != nil {
+			from, err = p.goOn(ctx, r, tracked, to, end, w.To)
+		} else {
+			failures++
+			if failures > mostSteps {
 				return err
 			}
 
-			continue
+			if tracked.safe > from { // part of the piece was read
+				from, p.failures, p.answers = tracked.safe, 0, 1
+			}
+
+			from, err = p.failed(ctx, r, from, to, end, err, sink)
+			cut = true
 		}
 
-		steps++
-		if steps > mostSteps {
-			return err
-		}
-
-		if way.safe > from {
-			from, p.failures, p.answers = way.safe, 0, 1
-		}
-
-		from, err = p.failed(ctx, r, from, to, end, err, sink)
 		if err != nil {
 			return err
 		}
-
-		cut = true
 	}
 }
 
@@ -154,11 +152,11 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	whole := p.span >= end-w.From
 	// A short window says nothing about long ones.
-	if p.span > longestSpan || whole && end-w.From >= p.long {
-		p.span, p.long, p.again = 0, 0, 0
+	if p.span > longestSpan || whole && end-w.From >= p.tooLong {
+		p.span, p.tooLong, p.tooLongAgain = 0, 0, 0
 	}
 
-	p.hard = 0
+	p.failedEnd = 0
 
 	if w.To != 0 {
 		return sink.Safe(w.To)
@@ -171,15 +169,15 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 // After some empty pieces it asks the service for the next row, and goes on there: pieces
 // without rows would use up the call budget, and no alert would come for minutes.
 func (p *pieces) goOn(
-	ctx context.Context, r piecewise, way *tracker, from, end, to tick.Tick,
+	ctx context.Context, r piecewise, tracked *tracker, from, end, to tick.Tick,
 ) (next tick.Tick, err error) {
-	if err := way.Safe(from); err != nil {
+	if err := tracked.Safe(from); err != nil {
 		return 0, err
 	}
 
 	p.grow()
 
-	if way.rows > 0 {
+	if tracked.rows > 0 {
 		p.empty = 0
 		return from, nil
 	}
@@ -200,29 +198,29 @@ func (p *pieces) goOn(
 		next = end
 	}
 
-	return next, way.Safe(next)
+	return next, tracked.Safe(next)
 }
 
 // grow makes the next window longer than one that was read: up to the length that was
 // too long lately, and beyond it after some more windows.
 func (p *pieces) grow() {
-	p.read++
-	if p.long > 0 && p.read%(shortWindows<<p.again) == 0 {
-		p.long *= 2
+	p.readSince++
+	if p.tooLong > 0 && p.readSince%(shortWindows<<p.tooLongAgain) == 0 {
+		p.tooLong *= 2
 	}
 
 	p.span *= fewer
-	if p.long > 0 {
-		p.span = min(p.span, p.long/2)
+	if p.tooLong > 0 {
+		p.span = min(p.span, p.tooLong/2)
 	}
 }
 
-// next returns the end of the piece that begins at from; 0 means no bound.
-func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
-	if p.span > 0 && (from+p.span < end || from < p.hard) {
+// pieceEnd returns the end of the piece that begins at from; 0 means no bound.
+func (p *pieces) pieceEnd(from, to, end tick.Tick) tick.Tick {
+	if p.span > 0 && (from+p.span < end || from < p.failedEnd) {
 		to = min(from+p.span, end)
-		if from < p.hard {
-			to = min(to, p.hard)
+		if from < p.failedEnd {
+			to = min(to, p.failedEnd)
 		}
 	}
 
@@ -254,9 +252,9 @@ func (p *pieces) failed(
 		to = end
 	}
 
-	searching := p.span > 0 && from < p.hard // what fails lies before hard
+	searching := p.span > 0 && from < p.failedEnd // what fails lies before failedEnd
 
-	known := p.long > 0 && to-from >= p.long/2
+	known := p.tooLong > 0 && to-from >= p.tooLong/2
 	if p.failures < 2 && !searching && !known {
 		return 0, err
 	}
@@ -267,20 +265,20 @@ func (p *pieces) failed(
 
 	switch size := to - from; {
 	case size <= 0: // beyond the present, which is for the next Read
-		p.span, p.hard = longestSpan, 0
+		p.span, p.failedEnd = longestSpan, 0
 		return from, nil
 	case size > r.finest():
 		if known {
-			p.again = min(p.again+1, mostAgain)
+			p.tooLongAgain = min(p.tooLongAgain+1, mostAgain)
 		}
 
-		p.span, p.hard = max(size/fewer, r.finest()), to
-		p.long, p.read = size, 0
+		p.span, p.failedEnd = max(size/fewer, r.finest()), to
+		p.tooLong, p.readSince = size, 0
 
 		return from, nil
 	}
 
-	p.long, p.again = 0, 0 // the length was not the cause
+	p.tooLong, p.tooLongAgain = 0, 0 // the length was not the cause
 	if err := p.finish(ctx, r, Window{From: from, To: to}, sink); err != nil {
 		return 0, err
 	}
