@@ -18,7 +18,7 @@ const (
 	// NeedsSignIn says that a person has to sign in again, or to configure a new refresh
 	// token.
 	NeedsSignIn
-	// NotAuthorised says that somebody in the customer's tenant has to allow something:
+	// NotAuthorised says that a person in the customer's tenant has to allow something:
 	// consent, an assignment, a policy, a licence.
 	NotAuthorised
 )

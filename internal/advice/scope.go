@@ -20,7 +20,8 @@ const (
 	// ScopeApplication is the registration of the application, or what this program
 	// sends for it.
 	ScopeApplication
-	// ScopeService is the sign-in service itself: it has a fault, and refused nobody.
+	// ScopeService is the sign-in service itself: its answer says nothing about the
+	// tenant, the user or the application.
 	ScopeService
 )
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Descriptor has all facts of one API that are the same in every cloud. Absent has the
-// reason for each field that is empty.
+// Descriptor has all facts of one API that are the same in every cloud. For each field
+// that is empty, Absent has the reason.
 type Descriptor struct {
 	API API
 	// Help describes the API in the reference of the key `api`.
@@ -430,8 +430,8 @@ const (
 	consent     = "the customer consents to a permission instead"
 )
 
-// Deprecated returns what a user of an API that Microsoft advises against is told: the
-// problem and the remedy. Both are empty for the other APIs.
+// Deprecated returns the problem and the remedy for users of an API that Microsoft
+// advises against. Both are empty for the other APIs.
 func (a API) Deprecated() (problem, remedy string) {
 	d, err := a.Descriptor()
 	if err != nil || d.Deprecation == "" {

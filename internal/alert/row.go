@@ -41,7 +41,7 @@ const (
 	fieldCount
 )
 
-// fieldNames are the names that find looks for. A nil is no name.
+// fieldNames are the names that find looks for. It skips those that are nil.
 type fieldNames [fieldCount][]byte
 
 // names returns the names that Describe looks for in the rows of an API.

@@ -14,7 +14,7 @@ import (
 type countedStore struct {
 	store  Store
 	failed *atomic.Uint64
-	lease  Lease // is told of units that another node has; may be nil
+	lease  Lease // its Lost is called for units that another node has; may be nil
 }
 
 // note counts an error, and returns it. If a write was refused since another node has the

@@ -7,7 +7,7 @@ import (
 )
 
 // errFloorLowered ends a pass whose first answer showed that the clock of the API's host
-// is behind ours: it begins anew, at the floor as that clock has it.
+// is behind ours. The pass then begins again, at the floor by that clock.
 var errFloorLowered = errors.New("the pass begins anew at an earlier floor")
 
 // checkFloor lowers the floor if the first answer shows that this is necessary. Nothing

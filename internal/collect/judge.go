@@ -119,10 +119,10 @@ func (p *poller) pollEnded(ctx context.Context) {
 
 // pollFailed notes a poll that failed.
 func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
-	p.status.wasSlow() // the next poll may be found slow anew
+	p.status.wasSlow() // forget it: the next poll is a new one
 
 	if p.movedFurther {
-		p.failures = 0 // a poll that moved on starts the back-off anew
+		p.failures = 0 // after a poll that moved on, the pauses begin with the first again
 	}
 
 	p.failures++

@@ -10,10 +10,10 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// What is queued when the input ends in an orderly way is parked: it is put into the
-// store, in the same transaction that commits progress past it, and delivered first when
-// the input starts again. Otherwise it would have to be read again, and a version that
-// was replaced by a later one meanwhile would be lost.
+// Events that are queued when the input ends in an orderly way are parked: they are put
+// into the store, in the same transaction that commits progress past them, and delivered
+// first when the input starts again. Otherwise they would have to be read again, and a
+// version that was replaced by a later one meanwhile would be lost.
 
 // parkedReason is what the store says of such an entry, for people.
 const parkedReason = "waiting for Fluent Bit when the input ended"

@@ -11,9 +11,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// restore reads the checkpoint, or begins at the floor, and continues the deferred work.
-// It tries again until the store answers: to begin anew would repeat everything. It
-// returns false if ctx ended before.
+// restore reads the checkpoint, or begins at the floor, and continues the deferred
+// work. It tries again until the store answers: to begin at the floor would repeat
+// everything. It returns false if ctx ended before.
 func (p *poller) restore(ctx context.Context) bool {
 	if p.progress.Begun() {
 		return true // this is the second call, after a panic

@@ -50,9 +50,9 @@ func (in *Input) showStoreFault(s *store.Status) {
 	s.State, s.Since, s.Trouble = health.Failing, f.since, f.trouble
 }
 
-// storeFaults are the units whose last poll failed because of the store, of progress or of
-// tokens. While a database is away all units meet the same fault, so that it is logged
-// once for all of them.
+// storeFaults are the units whose last poll failed because of the store, of progress or
+// of tokens. While a database is away all units meet the same fault, so that it is
+// logged once for all of them.
 type storeFaults struct {
 	mu    sync.Mutex // guards the fields below
 	units map[*Unit]bool

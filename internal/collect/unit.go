@@ -105,7 +105,7 @@ type Unit struct {
 	cancel      context.CancelFunc
 	ended       atomic.Bool     // the poller has ended
 	gone        chan struct{}   // see whenGone; nil while nobody waits for it; guarded by Input.mu
-	onGone      []func()        // called when everything of a retired unit is committed; likewise
+	onGone      []func()        // called when everything of a retired unit is committed; guarded by Input.mu
 	predecessor <-chan struct{} // gone of a retired unit with the same key, nil if there is none
 }
 

@@ -80,7 +80,7 @@ type step int
 
 const (
 	followLink    step = iota
-	useSkip            // ask for what follows the rows passed so far
+	useSkip            // ask for the rows behind those passed so far
 	useNearerSkip      // ask with a smaller $skip
 	stopWhole          // everything was read
 	stopUnknown        // there may be more that cannot be read

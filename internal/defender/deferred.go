@@ -119,7 +119,8 @@ func (p *pieces) adjoins(t tick.Tick) bool {
 	return slices.ContainsFunc(p.deferred, func(d Window) bool { return d.From == t || d.To == t })
 }
 
-// skipDeferred returns the first time from which on, beginning with from, nothing is deferred.
+// skipDeferred returns the first time from which on, beginning with from, nothing is
+// deferred.
 func (p *pieces) skipDeferred(from tick.Tick) tick.Tick {
 	for _, w := range p.deferred {
 		if w.From <= from && from < w.To {

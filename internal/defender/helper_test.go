@@ -301,8 +301,8 @@ func (r *rig) complete(b *basket) {
 	}
 }
 
-// oDataAPIs are the APIs whose list has all of a row. One whose list fails with $expand is
-// tested in expand_test.go.
+// oDataAPIs are the APIs whose list has all of a row. One whose list fails with $expand
+// is tested in expand_test.go.
 var oDataAPIs = listedWhole()
 
 func listedWhole() []alert.API {

@@ -14,11 +14,11 @@ const (
 	// rowTimes bounds the wait for one row, or for the end of the answer, in multiples
 	// of Settings.IdleTimeout: bytes between rows, such as blanks, do not count.
 	rowTimes = 5
-	// largeTimes bounds, likewise, the wait for a row that holds the permit for large
-	// rows: others may be waiting for that.
+	// largeTimes bounds, in the same way, the wait for a row that holds the permit for
+	// large rows: others may be waiting for that.
 	largeTimes = 2
-	// answerTimes bounds, likewise, the wait for a whole answer, whose rows may be as
-	// small as one byte.
+	// answerTimes bounds, in the same way, the wait for a whole answer, whose rows may be
+	// as small as one byte.
 	answerTimes = 60
 	// refusalTime bounds the wait for the body of a refusal, which only adds codes.
 	refusalTime = 10 * time.Second

@@ -91,7 +91,7 @@ func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink 
 	switch {
 	case err != nil:
 		return 0, err
-	case a.rows > 0 && a.timed == 0: // rows without a time come always, and hide what follows
+	case a.rows > 0 && a.timed == 0: // rows without a time are in every page, and hide later ones
 		return 0, cause
 	case a.rows > 0 && a.least <= at:
 		return r.finer(ctx, at, q.to, sink)

@@ -2,9 +2,9 @@
 // bytes and tags only: neither what an event says, nor whose it is, nor a store.
 //
 // Many goroutines add events to an Outbox, each to the end of a Stream. One Sender, on
-// the thread of the collect callback, appends them to Fluent Bit, batch by batch. The
-// Owner of a stream is told how far its events have been delivered, and which of them
-// Fluent Bit rejects.
+// the thread of the collect callback, appends them to Fluent Bit, batch by batch. It
+// calls the Owner of a stream to say how far its events have been delivered, and which
+// of them Fluent Bit rejects.
 //
 // # States of an event
 //
@@ -40,12 +40,13 @@
 //
 // # When everything is refused
 //
-// A refusal has two causes. A full disk refuses everything, and ends by itself. A
-// processor that fails refuses the same event for ever. Only what is accepted meanwhile
-// tells one from the other. The sender is blocked from the first tick in which everything
-// is refused until something is accepted. While it is blocked it tries the head of the
-// queue and one suspect after 1, 2, 4, 8 and then every 10 seconds, since each attempt
-// leaves lines in Fluent Bit's log. Sender.Blocked reports a blockage that lasts.
+// A refusal can have two causes. If a disk is full, everything is refused until there is
+// room again. If a processor fails, the same event is refused for ever. The difference
+// shows only when another event is accepted meanwhile. The sender is blocked from the
+// first tick in which everything is refused until something is accepted. While it is
+// blocked it tries the head of the queue and one suspect after 1, 2, 4, 8 and then every
+// 10 seconds, since each attempt leaves lines in Fluent Bit's log. Sender.Blocked reports
+// a blockage that lasts.
 //
 // # Caveats
 //

@@ -51,8 +51,8 @@ func (o *Outbox) enter(ctx context.Context, s *Stream, size int, wait func() fun
 	}
 }
 
-// tryEnter runs put if there is room and w comes first. When it has run put, or returns
-// an error, w is no waiter any more.
+// tryEnter runs put if there is room and w comes first. When it has run put, and when it
+// returns an error, it has removed w from the waiters.
 func (o *Outbox) tryEnter(ctx context.Context, w *waiter, put func()) (entered bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -81,9 +81,9 @@ func (o *Outbox) tryEnter(ctx context.Context, w *waiter, put func()) (entered b
 }
 
 // fits reports whether there is room; o.mu must be held. One event always fits into an
-// empty queue, whatever the suspects take up: otherwise nothing would ever show whether
-// Fluent Bit accepts others. Rejected events, which wait for a store alone, do keep
-// others out.
+// empty queue, even if suspects take up all room: otherwise it would never show whether
+// Fluent Bit accepts other events. If rejected events take up all room, it does not fit:
+// they only wait for a store.
 func (o *Outbox) fits(size int) bool {
 	return len(o.queue) == 0 && o.rejected < o.limit || o.bytes+size <= o.limit
 }

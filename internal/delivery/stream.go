@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// Owner is told what becomes of the events of a stream. Its methods must not wait, since
-// they are called on Fluent Bit's thread: Rejected always, Delivered mostly.
+// Owner learns which events of its stream were delivered, and which were rejected. Its
+// methods must not wait, since they are called on Fluent Bit's thread: Rejected always,
+// Delivered mostly.
 type Owner interface {
 	// Delivered says that every event up to this number is delivered or was released. It
 	// is called with the lock of the outbox held, and must not call the outbox.

@@ -19,7 +19,7 @@ func (n *Node) Lost(keys []alert.UnitKey) {
 	}
 
 	n.mu.Lock()
-	if slices.ContainsFunc(keys, held) { // else the write crossed a hand-over, which is no fault
+	if slices.ContainsFunc(keys, held) { // else they were given away during the write
 		n.counted.fenced++
 	}
 	n.mu.Unlock()

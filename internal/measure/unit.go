@@ -31,11 +31,11 @@ type Unit struct {
 // Ends are the times at which something ends unless a person renews it. A zero time is
 // not known, or there is no such thing.
 type Ends struct {
-	// RefreshToken: when the chain of refresh tokens ends if nobody uses it.
+	// RefreshToken is when the chain of refresh tokens ends if it is not used.
 	RefreshToken time.Time
-	// Credential: when the application's certificate or secret ends.
+	// Credential is when the application's certificate or secret ends.
 	Credential time.Time
-	// Relationship: when the delegated administration (GDAP) of the customer ends.
+	// Relationship is when the delegated administration (GDAP) of the customer ends.
 	Relationship time.Time
 }
 

@@ -22,7 +22,7 @@ func RetryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 		switch {
 		case isDate && known && at.Sub(server).Abs() <= longestWait:
 			wait = max(wait, at.Sub(server))
-		case isDate: // the header Date is missing or wrong: nobody asks to wait for years
+		case isDate: // the header Date is missing or wrong: no server asks to wait for years
 			wait = max(wait, at.Sub(now))
 		}
 

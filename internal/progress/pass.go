@@ -38,8 +38,8 @@ type Pass struct {
 	ReadMark tick.Tick
 }
 
-// latenessMemory is how long an alert that was listed late makes polls reach back
-// further: a unit whose API was slow once is not read twice as far for ever.
+// latenessMemory is how long polls reach back further after an alert was listed late. It
+// ends, so that a unit whose API was slow once is not read twice as far for ever.
 const latenessMemory = 24 * time.Hour
 
 // NextPass returns the pass of the next poll, which begins at the local time start.

@@ -89,7 +89,7 @@ func (p *Progress) Commit(step Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if p.checkpoint.Floor == step.Checkpoint.Floor { // else Lower has begun anew meanwhile
+	if p.checkpoint.Floor == step.Checkpoint.Floor { // else Lower was called meanwhile
 		p.checkpoint, p.unsaved = step.Checkpoint, false
 	}
 

@@ -27,7 +27,7 @@ func (e *Encoder) Replay(on bool) { e.replay = on }
 
 // mark marks the event whose beginning was just appended to dst[start:].
 func mark(dst []byte, start int) []byte {
-	dst[start+atRecord+3+len(msspKey)]++ // the record is a map16 as yet
+	dst[start+atRecord+3+len(msspKey)]++ // at this moment the record is a map16
 
 	return append(dst, replayKey...)
 }

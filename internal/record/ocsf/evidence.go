@@ -30,7 +30,7 @@ func (e *event) rowArtifact(f fields) {
 	e.writeURL(f)
 	e.writeUser(f, atUser)
 
-	w.object("data") // there is no id, without which there can be no process
+	w.object("data") // a process needs an id, which the row does not have
 	e.put("CommandLine", f, atCommand)
 	w.close()
 }
