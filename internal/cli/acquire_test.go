@@ -161,29 +161,7 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 			})
 			w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
 
-			watch, errs := io.Pipe()
-
-			var (
-				out, all lockedBuffer
-				watching sync.WaitGroup
-			)
-			watching.Go(func() {
-				s := bufio.NewScanner(io.TeeReader(watch, &all))
-				for s.Scan() {
-					if m := regexp.MustCompile(`enter the code  (\S+)`).FindStringSubmatch(s.Text()); m != nil {
-						if err := w.DecideDevice(m[1], accept); err != nil {
-							t.Error(err)
-						}
-					}
-				}
-			})
-
-			args := append(w.signIn(public, "graph"), "--device-code")
-			code := w.start(t.Context(), strings.NewReader(""), &out, errs, args...)
-			errs.Close()
-			watching.Wait()
-
-			r := result{code, out.String(), all.String()}
+			r := w.withDevice(accept, append(w.signIn(public, "graph"), "--device-code")...)
 			if accept {
 				w.expect(r, 0)
 				contains(t, r.out, "signed in as soc@contoso.example", "API graph answers")
@@ -195,6 +173,40 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 			noSecret(t, r)
 		})
 	}
+}
+
+var codeToEnter = regexp.MustCompile(`enter the code  (\S+)`)
+
+// withDevice runs a command whose code a person enters on another device, and accepts or
+// declines there.
+func (w *world) withDevice(accept bool, args ...string) result {
+	w.t.Helper()
+
+	watch, errs := io.Pipe()
+
+	var (
+		out, all lockedBuffer
+		watching sync.WaitGroup
+	)
+	watching.Go(func() {
+		s := bufio.NewScanner(io.TeeReader(watch, &all))
+		for s.Scan() {
+			m := codeToEnter.FindStringSubmatch(s.Text())
+			if m == nil {
+				continue
+			}
+
+			if err := w.DecideDevice(m[1], accept); err != nil {
+				w.t.Error(err)
+			}
+		}
+	})
+
+	code := w.start(w.t.Context(), strings.NewReader(""), &out, errs, args...)
+	errs.Close()
+	watching.Wait()
+
+	return result{code, out.String(), all.String()}
 }
 
 func TestStrangersAtTheCallbackDoNotEndTheWait(t *testing.T) {

@@ -98,54 +98,48 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 		t.Run(api, func(t *testing.T) {
 			w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
 			base := time.Now().UTC().Add(-3 * time.Hour).Truncate(time.Second)
-
-			var want []string
+			minute := func(n int) time.Time { return base.Add(time.Duration(n) * time.Minute) }
 
 			for i := range 6 {
-				at := base.Add(time.Duration(i) * time.Minute)
 				w.Add(contoso, simulator.Alert{
 					ID:      fmt.Sprintf("da%d", i),
 					Title:   fmt.Sprintf("alert %d", i),
-					Created: at,
-					Updated: at,
+					Created: minute(i),
+					Updated: minute(i),
 				})
-
-				if i >= 1 && i < 4 {
-					want = append(want, fmt.Sprintf("alert %d", i))
-				}
 			}
 
 			args := []string{
-				"pull",
-				"contoso",
-				"--config",
-				w.conf(api, "grant client_credentials"),
-				"--since",
-				base.Add(time.Minute).Format(time.RFC3339),
-				"--until",
-				base.Add(4 * time.Minute).Format(time.RFC3339),
+				"pull", "contoso", "--config", w.conf(api, "grant client_credentials"),
+				"--since", minute(1).Format(time.RFC3339), "--until", minute(4).Format(time.RFC3339),
 			}
+			want := []string{"alert 1", "alert 2", "alert 3"}
 
-			titles := func(out string) (list []string) {
-				for _, m := range pulled(t, out) {
-					for _, key := range []string{"AlertTitle", "title"} {
-						if v, ok := m[key].(string); ok {
-							list = append(list, v)
-						}
-					}
-				}
-
-				return list
-			}
-			if got := titles(w.expect(w.run(args...), 0).out); !slices.Equal(got, want) {
+			if got := titles(t, w.expect(w.run(args...), 0).out); !slices.Equal(got, want) {
 				t.Errorf("printed %v; want %v", got, want)
 			}
 
-			if got := titles(w.expect(w.run(append(args, "--limit", "2")...), 0).out); !slices.Equal(got, want[:2]) {
+			args = append(args, "--limit", "2")
+			if got := titles(t, w.expect(w.run(args...), 0).out); !slices.Equal(got, want[:2]) {
 				t.Errorf("--limit 2 printed %v; want %v", got, want[:2])
 			}
 		})
 	}
+}
+
+// titles returns the titles of the alerts that pull printed.
+func titles(t *testing.T, out string) (list []string) {
+	t.Helper()
+
+	for _, m := range pulled(t, out) {
+		for _, key := range []string{"AlertTitle", "title"} {
+			if v, ok := m[key].(string); ok {
+				list = append(list, v)
+			}
+		}
+	}
+
+	return list
 }
 
 // TestPullNeverPassesOverAlertsSilently: what cannot be read is named and is a failure;

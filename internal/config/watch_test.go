@@ -107,75 +107,104 @@ func TestAReplacedFileOfTheSameTimeAndSizeIsSeen(t *testing.T) {
 	}
 }
 
-func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
+// watched is a tenants file that is followed.
+type watched struct {
+	*Watch
+
+	t    *testing.T
+	dir  string
+	path string
+	in   *Input
+	back time.Duration
+}
+
+func watch(t *testing.T) *watched {
+	t.Helper()
+
 	dir := workshop(t)
 	path := filepath.Join(dir, "tenants.yaml")
 	write(t, path, minimal)
 	in := must(t, Map{"tenants_file": path, "poll_interval": "5m"}, env())
-	w := in.Watch(env())
-	back := 2 * time.Hour
-	put := func(content string) { // each version has stood for a while, and has a time of its own
-		t.Helper()
-		write(t, path, content)
 
-		back -= time.Minute
-		age(t, path, back)
+	return &watched{Watch: in.Watch(env()), t: t, dir: dir, path: path, in: in, back: 2 * time.Hour}
+}
+
+// put writes the file. Each version has stood for a while, and has a time of its own.
+func (w *watched) put(content string) {
+	w.t.Helper()
+	write(w.t, w.path, content)
+
+	w.back -= time.Minute
+	age(w.t, w.path, w.back)
+}
+
+func (w *watched) quiet() {
+	w.t.Helper()
+
+	if next, _, err := w.Poll(); next != nil || err != nil {
+		w.t.Fatalf("nothing changed, yet %v, %v", next, err)
 	}
-	quiet := func() {
-		t.Helper()
+}
 
-		if next, _, err := w.Poll(); next != nil || err != nil {
-			t.Fatalf("nothing changed, yet %v, %v", next, err)
-		}
-	}
-	quiet()
-	quiet()
-
-	put(minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n")
+// changed expects a number of tenants.
+func (w *watched) changed(tenants int) *Input {
+	w.t.Helper()
 
 	next, _, err := w.Poll()
-	if err != nil || next == nil || len(next.Tenants) != 2 || next.Tenants[1].PollInterval != 5*time.Minute ||
-		!next.Tenants[0].Equal(in.Tenants[0]) {
-		t.Fatalf("got %+v, %v", next, err)
+	if err != nil || next == nil || len(next.Tenants) != tenants {
+		w.t.Fatalf("got %+v, %v", next, err)
 	}
 
-	quiet()
+	return next
+}
 
-	put(minimal + "    client_secret_file: " + dir + "/later\n    api: grapf\n")
+// refused expects an error with some faults.
+func (w *watched) refused(faults int) {
+	w.t.Helper()
 
-	if next, _, err := w.Poll(); next != nil || err == nil || len(Faults(err)) != 3 {
-		t.Fatalf("got %+v, %v", next, err)
+	if next, _, err := w.Poll(); next != nil || err == nil || len(Faults(err)) != faults {
+		w.t.Fatalf("got %+v, %v", next, err)
+	}
+}
+
+func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
+	w := watch(t)
+	w.quiet()
+	w.quiet()
+
+	w.put(minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n")
+
+	next := w.changed(2)
+	if next.Tenants[1].PollInterval != 5*time.Minute || !next.Tenants[0].Equal(w.in.Tenants[0]) {
+		t.Fatalf("got %+v", next)
 	}
 
-	quiet() // told once
+	w.quiet()
 
-	put(strings.Replace(minimal, "client_secret: x", "client_secret_file: "+dir+"/later", 1))
+	w.put(minimal + "    client_secret_file: " + w.dir + "/later\n    api: grapf\n")
+	w.refused(3)
+	w.quiet() // told once
 
-	if next, _, err := w.Poll(); next != nil || err == nil {
-		t.Fatalf("got %+v, %v", next, err)
-	}
+	w.put(strings.Replace(minimal, "client_secret: x", "client_secret_file: "+w.dir+"/later", 1))
+	w.refused(1)
+	w.quiet()
 
-	quiet()
-	write(t, dir+"/later", "x") // fixes it without a change of the file itself
+	write(t, w.dir+"/later", "x") // fixes it without a change of the file itself
+	w.changed(1)
+	w.quiet()
 
-	if next, _, err := w.Poll(); err != nil || next == nil || len(next.Tenants) != 1 {
-		t.Fatalf("got %+v, %v", next, err)
-	}
-
-	quiet()
-
-	if err := os.Remove(path); err != nil {
+	if err := os.Remove(w.path); err != nil {
 		t.Fatal(err)
 	}
 
-	quiet() // it may be on its way to be replaced
+	w.quiet() // it may be on its way to be replaced
 
 	w.now = func() time.Time { return time.Now().Add(time.Minute) }
 	if _, _, err := w.Poll(); err == nil {
 		t.Fatal("a missing file goes unseen")
 	}
 
-	quiet()
+	w.quiet()
 }
 
 func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {

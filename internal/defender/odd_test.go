@@ -58,60 +58,62 @@ func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
 	for _, api := range alert.APIs() {
 		for name, odd := range oddAnswers(api) {
 			for what, strikes := range map[string]func(from, to tick.Tick) bool{
-				"long windows": func(from, to tick.Tick) bool {
-					return min(to, tick.FromTime(start))-from > 10*tick.Minute
-				},
-				"one alert": func(from, to tick.Tick) bool {
-					at := tick.FromTime(hundredAlerts()[40])
-					return from <= at && at < to
-				},
+				"long windows": longWindows,
+				"one alert":    windowsOfOneAlert,
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%s", api, name, what), func(t *testing.T) {
 					t.Parallel()
-
-					p := poisoned{api: api, alerts: hundredAlerts()}
-					reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
-						q, _ := url.ParseQuery(r.URL.RawQuery)
-						if strikes(p.window(q)) {
-							p.asked++
-
-							w.WriteHeader(odd.status)
-							_, _ = io.WriteString(w, odd.body)
-
-							return
-						}
-
-						p.ServeHTTP(w, r)
-					}, func(s *Settings) { s.PageSize = 30 })
-
-					k := keeper{basket: newBasket(t, api)}
-					whole := false
-
-					for range 60 {
-						w := w0()
-
-						w.From = max(w.From, k.safe)
-						if err := reader.Read(t.Context(), w, &k); err == nil {
-							whole = true
-							break
-						}
-					}
-
-					if !whole {
-						t.Error("the window is never read to its end")
-					}
-
-					t.Logf("read to its end %v, %d alerts, %d deferred, %d requests",
-						whole, len(k.rows), len(k.deferred), p.asked)
-
-					for i, at := range p.alerts {
-						at := tick.FromTime(at)
-						if k.times(i) == 0 && !covered(k.deferred, at) {
-							t.Errorf("alert %d is missing, and nobody knows", i)
-						}
-					}
+					readOdd(t, api, odd, strikes)
 				})
 			}
+		}
+	}
+}
+
+func longWindows(from, to tick.Tick) bool { return min(to, tick.FromTime(start))-from > 10*tick.Minute }
+
+func windowsOfOneAlert(from, to tick.Tick) bool {
+	at := tick.FromTime(hundredAlerts()[40])
+	return from <= at && at < to
+}
+
+// readOdd reads from a service that answers oddly to some windows. The read must come to
+// its end, and each alert arrive or be deferred.
+func readOdd(t *testing.T, api alert.API, odd oddAnswer, strikes func(from, to tick.Tick) bool) {
+	t.Helper()
+
+	p := poisoned{api: api, alerts: hundredAlerts()}
+	reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
+		q, _ := url.ParseQuery(r.URL.RawQuery)
+		if !strikes(p.window(q)) {
+			p.ServeHTTP(w, r)
+			return
+		}
+
+		p.asked++
+
+		w.WriteHeader(odd.status)
+		_, _ = io.WriteString(w, odd.body)
+	}, func(s *Settings) { s.PageSize = 30 })
+
+	k := keeper{basket: newBasket(t, api)}
+	whole := false
+
+	for reads := 0; !whole && reads < 60; reads++ {
+		w := w0()
+		w.From = max(w.From, k.safe)
+		whole = reader.Read(t.Context(), w, &k) == nil
+	}
+
+	if !whole {
+		t.Error("the window is never read to its end")
+	}
+
+	t.Logf("read to its end %v, %d alerts, %d deferred, %d requests", whole, len(k.rows), len(k.deferred), p.asked)
+
+	for i, at := range p.alerts {
+		if k.times(i) == 0 && !covered(k.deferred, tick.FromTime(at)) {
+			t.Errorf("alert %d is missing, and nobody knows", i)
 		}
 	}
 }

@@ -192,33 +192,41 @@ func TestPagesCutWithoutAWord(t *testing.T) {
 			for _, api := range oDataAPIs {
 				t.Run(fmt.Sprintf("pages of %d/later %v/%s", clamp, later, api), func(t *testing.T) {
 					t.Parallel()
-					r := newRig(t, api, nil)
-					manyTied(r.Simulator, 1, 250, start.Add(-2*time.Hour), 0)
-
-					if later {
-						manyTied(r.Simulator, 3, 1, start.Add(-time.Hour), time.Second)
-					}
-
-					faults := fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp)
-					if err := r.SetFaults(faults); err != nil {
-						t.Fatal(err)
-					}
-
-					k := keeper{basket: newBasket(t, api)}
-					r.readOn(r.window(24*time.Hour), &k, &k.safe)
-
-					seen := later || clamp >= leastCut // else nothing shows that the page is cut
-					if len(k.deferred) > 0 != seen || later && len(k.rows) != clamp+3 {
-						t.Errorf("%d alerts, %d windows deferred", len(k.rows), len(k.deferred))
-					}
-
-					for _, w := range k.deferred {
-						if err := r.reader.ReadDeferred(t.Context(), w, k); err == nil {
-							t.Error("the deferred window is taken for read")
-						}
-					}
+					readCutPages(t, api, clamp, later)
 				})
 			}
+		}
+	}
+}
+
+// readCutPages reads 250 alerts of one instant from pages that are cut, with or without
+// alerts that came later.
+func readCutPages(t *testing.T, api alert.API, clamp int, later bool) {
+	t.Helper()
+
+	r := newRig(t, api, nil)
+	manyTied(r.Simulator, 1, 250, start.Add(-2*time.Hour), 0)
+
+	if later {
+		manyTied(r.Simulator, 3, 1, start.Add(-time.Hour), time.Second)
+	}
+
+	faults := fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp)
+	if err := r.SetFaults(faults); err != nil {
+		t.Fatal(err)
+	}
+
+	k := keeper{basket: newBasket(t, api)}
+	r.readOn(r.window(24*time.Hour), &k, &k.safe)
+
+	seen := later || clamp >= leastCut // else nothing shows that the page is cut
+	if len(k.deferred) > 0 != seen || later && len(k.rows) != clamp+3 {
+		t.Errorf("%d alerts, %d windows deferred", len(k.rows), len(k.deferred))
+	}
+
+	for _, w := range k.deferred {
+		if err := r.reader.ReadDeferred(t.Context(), w, k); err == nil {
+			t.Error("the deferred window is taken for read")
 		}
 	}
 }

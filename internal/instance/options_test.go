@@ -345,42 +345,54 @@ func (s *snapshot) add(path string, v reflect.Value) {
 	case reflect.Interface:
 		s.add(path, v.Elem())
 	case reflect.Struct:
-		s.values[path] = v.Type().String()
-
-		if v.Type() == reflect.TypeFor[tokens.App]() && v.CanAddr() { // remedies call it when they need it
-			s.values[path+".Acquire()"] = (*tokens.App)(v.Addr().UnsafePointer()).Acquire()
-		}
-
-		for i := range v.NumField() {
-			s.add(path+"."+v.Type().Field(i).Name, v.Field(i))
-		}
+		s.fieldsOf(path, v)
 	case reflect.Map:
-		entries := map[string]reflect.Value{}
-
-		for i := v.MapRange(); i.Next(); {
-			entries[path+keyText(i.Key())] = i.Value()
-		}
-
-		for _, name := range slices.Sorted(maps.Keys(entries)) {
-			s.values[name] = "is there"
-			s.add(name, entries[name])
-		}
+		s.entriesOf(path, v)
 	case reflect.Slice, reflect.Array:
-		s.values[path+".len"] = fmt.Sprint(v.Len())
-
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			s.values[path] = fmt.Sprintf("%x", v)
-			return
-		}
-
-		for i := range v.Len() {
-			s.add(fmt.Sprintf("%s[%d]", path, i), v.Index(i))
-		}
+		s.elementsOf(path, v)
 	case reflect.Func:
 		s.function(path, v)
 	case reflect.Chan, reflect.UnsafePointer:
 	default:
 		s.values[path] = fmt.Sprint(v)
+	}
+}
+
+func (s *snapshot) fieldsOf(path string, v reflect.Value) {
+	s.values[path] = v.Type().String()
+
+	if v.Type() == reflect.TypeFor[tokens.App]() && v.CanAddr() { // remedies call it when they need it
+		s.values[path+".Acquire()"] = (*tokens.App)(v.Addr().UnsafePointer()).Acquire()
+	}
+
+	for i := range v.NumField() {
+		s.add(path+"."+v.Type().Field(i).Name, v.Field(i))
+	}
+}
+
+func (s *snapshot) entriesOf(path string, v reflect.Value) {
+	entries := map[string]reflect.Value{}
+
+	for i := v.MapRange(); i.Next(); {
+		entries[path+keyText(i.Key())] = i.Value()
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		s.values[name] = "is there"
+		s.add(name, entries[name])
+	}
+}
+
+func (s *snapshot) elementsOf(path string, v reflect.Value) {
+	s.values[path+".len"] = fmt.Sprint(v.Len())
+
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		s.values[path] = fmt.Sprintf("%x", v)
+		return
+	}
+
+	for i := range v.Len() {
+		s.add(fmt.Sprintf("%s[%d]", path, i), v.Index(i))
 	}
 }
 

@@ -40,6 +40,17 @@ func (o outcome) String() string {
 		o.expected, o.lost, o.repeated, o.bent, o.foreign)
 }
 
+// plus returns the sums of both.
+func (o outcome) plus(other outcome) outcome {
+	return outcome{
+		o.expected + other.expected,
+		o.lost + other.lost,
+		o.repeated + other.repeated,
+		o.bent + other.bent,
+		o.foreign + other.foreign,
+	}
+}
+
 func (o outcome) perfect() bool { return o.lost+o.repeated+o.bent+o.foreign == 0 && o.expected > 0 }
 
 // splunkAlerts are the alerts of a unit among the events of a collector, by record_id.

@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"crypto/tls"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -186,68 +187,9 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	r.must(err)
 	addHostile(r.sim, units, each)
 
-	var config strings.Builder
-	config.WriteString("[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " +
-		r.path("buffer") + "\n    scheduler.base 1\n    scheduler.cap 3\n")
+	listeners := r.syslogs(server)
 
-	for _, f := range units {
-		fmt.Fprintf(
-			&config,
-			"[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n"+
-				"    tenant_id %s\n    tenant_name %s\n"+
-				"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n"+
-				"    format cef\n    cef_max_bytes 60000\n    data_dir %s\n"+
-				"    login_url %s\n    api_url %s\n    poll_interval 2s\n",
-			f.api,
-			f.tenantID,
-			f.tenant,
-			clientID,
-			clientSecret,
-			f.api,
-			r.path("state"),
-			r.sim.LoginURL(),
-			r.sim.APIURL(f.api),
-		)
-	}
-
-	type transport struct {
-		format receiver.SyslogFormat
-		mode   string
-	}
-
-	listeners := map[transport]*receiver.Syslog{}
-
-	for _, format := range []receiver.SyslogFormat{receiver.RFC3164, receiver.RFC5424} {
-		for _, mode := range []string{"tcp", "tls"} {
-			cfg := receiver.SyslogConfig{Format: format, MaxBytes: 65_536}
-			if mode == "tls" {
-				cfg.TLS = server
-			}
-
-			s, err := receiver.StartSyslog(cfg)
-			r.must(err)
-			t.Cleanup(func() { s.Close() })
-
-			listeners[transport{format, mode}] = s
-			fmt.Fprintf(
-				&config,
-				"[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n"+
-					"    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
-					"    Syslog_Message_Key cef\n    Syslog_Hostname_Preset poller\n    Retry_Limit no_limits\n",
-				s.Port(),
-				mode,
-				format,
-			)
-
-			if mode == "tls" {
-				fmt.Fprintf(&config,
-					"    tls On\n    tls.verify On\n    tls.verify_hostname On\n    tls.ca_file %s\n",
-					r.path("syslog-ca.pem"))
-			}
-		}
-	}
-
-	r.write("cef.conf", config.String())
+	r.write("cef.conf", r.cefConfig(units, listeners))
 	r.start("cef.conf")
 	r.until("all alerts", 90*time.Second, func() bool {
 		for _, s := range listeners {
@@ -271,17 +213,76 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 				t.Errorf("%s over %s, %s: %v", how.format, how.mode, f.api, o)
 			}
 
-			all = outcome{
-				all.expected + o.expected,
-				all.lost + o.lost,
-				all.repeated + o.repeated,
-				all.bent + o.bent,
-				all.foreign + o.foreign,
-			}
+			all = all.plus(o)
 		}
 
 		t.Logf("%s over %s: %d lines, %v", how.format, how.mode, len(s.Messages()), all)
 	}
+}
+
+// transport is a way in which syslog lines travel.
+type transport struct {
+	format receiver.SyslogFormat
+	mode   string // tcp or tls
+}
+
+// syslogs starts a receiver for each transport.
+func (r *rig) syslogs(server *tls.Config) map[transport]*receiver.Syslog {
+	r.t.Helper()
+
+	listeners := map[transport]*receiver.Syslog{}
+
+	for _, format := range []receiver.SyslogFormat{receiver.RFC3164, receiver.RFC5424} {
+		for _, mode := range []string{"tcp", "tls"} {
+			cfg := receiver.SyslogConfig{Format: format, MaxBytes: 65_536}
+			if mode == "tls" {
+				cfg.TLS = server
+			}
+
+			s, err := receiver.StartSyslog(cfg)
+			r.must(err)
+			r.t.Cleanup(func() { s.Close() })
+
+			listeners[transport{format, mode}] = s
+		}
+	}
+
+	return listeners
+}
+
+// cefConfig has an input for each unit, and an output for each receiver.
+func (r *rig) cefConfig(units []unit, listeners map[transport]*receiver.Syslog) string {
+	var config strings.Builder
+
+	config.WriteString("[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " +
+		r.path("buffer") + "\n    scheduler.base 1\n    scheduler.cap 3\n")
+
+	for _, f := range units {
+		fmt.Fprintf(&config,
+			"[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n"+
+				"    tenant_id %s\n    tenant_name %s\n"+
+				"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n"+
+				"    format cef\n    cef_max_bytes 60000\n    data_dir %s\n"+
+				"    login_url %s\n    api_url %s\n    poll_interval 2s\n",
+			f.api, f.tenantID, f.tenant, clientID, clientSecret, f.api,
+			r.path("state"), r.sim.LoginURL(), r.sim.APIURL(f.api))
+	}
+
+	for how, s := range listeners {
+		fmt.Fprintf(&config,
+			"[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n"+
+				"    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
+				"    Syslog_Message_Key cef\n    Syslog_Hostname_Preset poller\n    Retry_Limit no_limits\n",
+			s.Port(), how.mode, how.format)
+
+		if how.mode == "tls" {
+			fmt.Fprintf(&config,
+				"    tls On\n    tls.verify On\n    tls.verify_hostname On\n    tls.ca_file %s\n",
+				r.path("syslog-ca.pem"))
+		}
+	}
+
+	return config.String()
 }
 
 // TestThreeHundredTenantsEachUnderItsOwnTag runs many tenants (300 in make torture) of
@@ -293,32 +294,59 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	const each = 20
 
 	n := setup.Size(100, 300)
-
-	var (
-		tenants []simulator.Tenant
-		units   []unit
-		file    strings.Builder
-	)
-	file.WriteString(
-		"defaults:\n  api: graph\n  client_id: " + clientID + "\n" +
-			"  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n" +
-			"  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n",
-	)
-
-	for i := range n {
-		f := unit{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
-		tenants, units = append(tenants, customer(f.tenantID, f.tenant, each)), append(units, f)
-		fmt.Fprintf(&file, "  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n",
-			f.tenantID, f.tenant, f.tenant)
-	}
-
+	tenants, units, file := customersOf(n, each)
 	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{hecToken: {}}})
-	r.write("customers.yaml", file.String())
+	r.write("customers.yaml", file)
 	// The head of the example with many customers, and one output that shows the tag.
 	r.install("tenants.conf", "tenants.conf")
 
 	head, _, _ := strings.Cut(content(t, "tenants.conf"), "# One output per HEC token")
-	r.write("tenants.conf", head+`[OUTPUT]
+	r.write("tenants.conf", head+showingTheTag)
+
+	began := time.Now()
+
+	r.start("tenants.conf")
+	r.until("all alerts", 120*time.Second, func() bool {
+		return len(recordIDs(r.hec.Events())) >= n*(each+1) // each tenant has a record of its health, too
+	})
+
+	took := time.Since(began)
+
+	r.stop()
+
+	wrong := 0
+	byHost := map[string][]receiver.HECEvent{}
+
+	for _, e := range r.hec.Events() {
+		byHost[e.Host] = append(byHost[e.Host], e)
+
+		if e.Source != "defender."+e.Host || e.Index != e.Host {
+			if wrong++; wrong < 3 {
+				t.Errorf("an event of %s has the tag %s and the index %s", e.Host, e.Source, e.Index)
+			}
+		}
+	}
+
+	all := outcome{}
+
+	for _, f := range units {
+		o := accountSplunk(t, r.sim, byHost[f.tenant], f)
+		if !o.perfect() || o.expected != each {
+			t.Errorf("%s: %v", f.tenant, o)
+		}
+
+		all = all.plus(o)
+	}
+
+	t.Logf("%d tenants: %v, under a wrong tag %d, within %v", n, all, wrong, took.Round(time.Second))
+
+	if strings.Contains(r.logText(), "cannot mmap") {
+		t.Error("more chunks than storage.max_chunks_up")
+	}
+}
+
+// showingTheTag is an output that shows the tag of each event as its source.
+const showingTheTag = `[OUTPUT]
     Name                splunk
     Match               defender.*
     Host                ${SPLUNK_HEC_HOST}
@@ -331,52 +359,21 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
     Event_Host          $mssp['tenant']
     Event_Field         record_id $mssp['record_id']
     Retry_Limit         no_limits
-`)
+`
 
-	began := time.Now()
+// customersOf returns n customers with some alerts each, and their tenants file.
+func customersOf(n, each int) (tenants []simulator.Tenant, units []unit, file string) {
+	file = "defaults:\n  api: graph\n  client_id: " + clientID + "\n" +
+		"  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n" +
+		"  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n"
 
-	r.start("tenants.conf")
-	r.until("all alerts", 120*time.Second, func() bool {
-		return len(recordIDs(r.hec.Events())) >= n*(each+1) // each tenant has a record of its health, too
-	})
-
-	took := time.Since(began)
-
-	r.stop()
-	events := r.hec.Events()
-	wrong, all := 0, outcome{}
-
-	for _, e := range events {
-		if e.Source != "defender."+e.Host || e.Index != e.Host {
-			if wrong++; wrong < 3 {
-				t.Errorf("an event of %s has the tag %s and the index %s", e.Host, e.Source, e.Index)
-			}
-		}
+	for i := range n {
+		f := unit{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
+		tenants = append(tenants, customer(f.tenantID, f.tenant, each))
+		units = append(units, f)
+		file += fmt.Sprintf("  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n",
+			f.tenantID, f.tenant, f.tenant)
 	}
 
-	byHost := map[string][]receiver.HECEvent{}
-	for _, e := range events {
-		byHost[e.Host] = append(byHost[e.Host], e)
-	}
-
-	for _, f := range units {
-		o := accountSplunk(t, r.sim, byHost[f.tenant], f)
-		if !o.perfect() || o.expected != each {
-			t.Errorf("%s: %v", f.tenant, o)
-		}
-
-		all = outcome{
-			all.expected + o.expected,
-			all.lost + o.lost,
-			all.repeated + o.repeated,
-			all.bent + o.bent,
-			all.foreign + o.foreign,
-		}
-	}
-
-	t.Logf("%d tenants: %v, under a wrong tag %d, within %v", n, all, wrong, took.Round(time.Second))
-
-	if strings.Contains(r.logText(), "cannot mmap") {
-		t.Error("more chunks than storage.max_chunks_up")
-	}
+	return tenants, units, file
 }

@@ -109,16 +109,7 @@ func TestPackagesHaveWhatTheyPromise(t *testing.T) {
 					t.Fatal(out)
 				}
 
-				files := map[string]string{}
-
-				for line := range strings.Lines(out) {
-					if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[0], "-") {
-						files[strings.TrimPrefix(f[len(f)-1], ".")] = f[0]
-						if owner := strings.Join(f[1:4], " "); !strings.Contains(owner, "root") {
-							t.Errorf("the owner is not root: %s", line)
-						}
-					}
-				}
+				files := listed(t, out)
 
 				for path, mode := range installed {
 					if files[path] != mode {
@@ -133,6 +124,28 @@ func TestPackagesHaveWhatTheyPromise(t *testing.T) {
 			})
 		}
 	}
+}
+
+// listed returns the modes of the files in a listing, by their paths. All must be root's.
+func listed(t *testing.T, out string) map[string]string {
+	t.Helper()
+
+	files := map[string]string{}
+
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) < 5 || !strings.HasPrefix(f[0], "-") {
+			continue
+		}
+
+		files[strings.TrimPrefix(f[len(f)-1], ".")] = f[0]
+
+		if owner := strings.Join(f[1:4], " "); !strings.Contains(owner, "root") {
+			t.Errorf("the owner is not root: %s", line)
+		}
+	}
+
+	return files
 }
 
 // archived returns the texts of an archive: documents and configurations by their names,

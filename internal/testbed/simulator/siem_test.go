@@ -145,8 +145,7 @@ func TestSIEMBounds(t *testing.T) {
 
 func TestAPIsCheckTheToken(t *testing.T) {
 	f := start(t)
-	v2siem := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope",
-		"https://graph.windows.net/.default")).json(t)["access_token"].(string)
+
 	for _, api := range simulator.APIs() {
 		path := simulator.Path(api)
 		get := func(token string) int {
@@ -179,15 +178,20 @@ func TestAPIsCheckTheToken(t *testing.T) {
 		}
 	}
 
-	a := do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", "Bearer "+v2siem)
+	v2 := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope", "https://graph.windows.net/.default"))
+
+	a := do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", "Bearer "+v2.token())
 	if a.status != 401 {
 		t.Errorf("siem with a v2 token: %d", a.status)
 	}
+}
 
+func TestAnAccessTokenThatEndedIsRefused(t *testing.T) {
+	f := start(t)
 	old := f.access(simulator.Graph, contoso)
 	f.clock.Advance(time.Hour)
 
-	a = do(t, "GET", f.APIURL(simulator.Graph)+simulator.Path(simulator.Graph), "", "Authorization", "Bearer "+old)
+	a := do(t, "GET", f.APIURL(simulator.Graph)+simulator.Path(simulator.Graph), "", "Authorization", "Bearer "+old)
 	if a.status != 401 || !strings.Contains(a.body, "InvalidAuthenticationToken") {
 		t.Errorf("with an expired token: %d %s", a.status, a.body)
 	}
