@@ -35,7 +35,8 @@ func TestWithoutAConfigurationTheUsualOneIsNamed(t *testing.T) {
 
 	w := newWorld(t)
 	for _, args := range [][]string{{"consent", "contoso"}, {"discover"}} {
-		contains(t, w.expect(w.run(append([]string{"tenants"}, args...)...), 2).err, "there is no "+usual, "--config FILE")
+		r := w.expect(w.run(append([]string{"tenants"}, args...)...), 2)
+		contains(t, r.err, "there is no "+usual, "--config FILE")
 	}
 }
 

@@ -27,6 +27,8 @@ type builder struct {
 	// files and bundles keep what was read: hundreds of tenants may share a file.
 	files   map[string]fileContent
 	bundles map[string]bundle
+	// dataOwner is the user who owns data_dir, if this process is root; else 0.
+	dataOwner uint32
 	// sum is the SHA-256 of the tenants file.
 	sum [32]byte
 }

@@ -231,6 +231,9 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in := &Input{section: sec}
 	r := b.reader(layer{value: sec.value})
 	in.DataDir = r.path("data_dir")
+	if os.Geteuid() == 0 {
+		b.dataOwner = ownerOf(in.DataDir)
+	}
 
 	in.KeyFile = r.path("key_file")
 	if in.KeyFile != "" {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/sys/unix"
+
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config/plain"
@@ -132,11 +134,24 @@ func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
 }
 
 // warnForeign warns of a file that another user owns and can therefore change, which
-// may be intended.
+// may be intended. For root the owner of data_dir is no other user: Fluent Bit runs as
+// that user, and only defenderctl as root.
 func (r *reader) warnForeign(key string, v value, c fileContent) {
-	if c.foreign != nil {
-		r.warning(key, v, plain.Shell(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
+	if c.foreign == nil || r.dataOwner != 0 && ownerOf(c.foreign.Path) == r.dataOwner {
+		return
 	}
+
+	r.warning(key, v, plain.Shell(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
+}
+
+// ownerOf returns the user who owns a file or directory, 0 where that cannot be told.
+func ownerOf(path string) uint32 {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0
+	}
+
+	return st.Uid
 }
 
 // adviseSecret warns of the most common mistake: the portal shows the secret's ID

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,5 +139,16 @@ func TestAFileOfAnotherUserIsAWarning(t *testing.T) {
 	_, warnings, err := FromPlugin(good("client_secret", "", "client_secret_file", path), env())
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].String(), "belongs to user 65534") {
 		t.Errorf("got %v, %v", warnings, err)
+	}
+
+	// Fluent Bit runs as the user who owns data_dir: there root is only defenderctl.
+	data := filepath.Join(dir, "data")
+	if err := errors.Join(os.Mkdir(data, 0o700), os.Chown(data, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+
+	_, warnings, err = FromPlugin(good("client_secret", "", "client_secret_file", path, "data_dir", data), env())
+	if err != nil || len(warnings) != 0 {
+		t.Errorf("the file of the owner of data_dir: %v, %v", warnings, err)
 	}
 }
