@@ -95,14 +95,21 @@ func (c *Chains) lockRow(ctx context.Context, key tokens.ChainKey) (*heldLock, e
 // tryRow locks a chain's row. It returns nil if somebody else holds the lock. It waits
 // as long as all connections for locks are in use, which is no fault of the database.
 func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLock, err error) {
+	leave, err := c.s.enterLocks(ctx)
+	if err != nil {
+		return nil, c.s.explain(err)
+	}
+
 	conn, err := c.s.lockPool.Acquire(ctx)
 	if err != nil {
+		leave()
 		return nil, c.s.explain(err)
 	}
 
 	defer func() {
 		if held == nil {
 			conn.Release()
+			leave()
 		}
 	}()
 
@@ -118,6 +125,7 @@ func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLoc
 
 	held = &heldLock{
 		conn:  conn,
+		leave: leave,
 		t:     t,
 		limit: c.s.o.CallLimit,
 		ended: make(chan struct{}),
@@ -161,6 +169,7 @@ func tryLock(ctx context.Context, conn *pgxpool.Conn, key tokens.ChainKey) (pgx.
 // heldLock is the transaction that holds the lock of a chain.
 type heldLock struct {
 	conn  *pgxpool.Conn
+	leave func() // see enterLocks
 	t     pgx.Tx
 	limit time.Duration
 
@@ -200,4 +209,20 @@ func (h *heldLock) release() {
 
 	_ = h.t.Rollback(ctx) // if the connection is broken, the lock is lost already
 	h.conn.Release()
+	h.leave()
+}
+
+// enterLocks waits until one more chain may be locked. The caller calls leave when the
+// chain is not locked any more.
+func (s *Store) enterLocks(ctx context.Context) (leave func(), err error) {
+	if !s.pooled.Load() {
+		return func() {}, nil
+	}
+
+	select {
+	case s.lockPlaces <- struct{}{}:
+		return func() { <-s.lockPlaces }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -26,6 +27,8 @@ type chainState struct {
 	verifiedOn string
 
 	chainLocks chainLocks
+	pooled     atomic.Bool   // a pooler is between this process and the database
+	lockPlaces chan struct{} // the chains that are locked then, or about to be
 }
 
 // Chains is the part of a Store that keeps refresh tokens. It implements store.Chains.
@@ -39,6 +42,7 @@ func (s *Store) Tokens() store.Chains { return s.chains() }
 func (s *Store) chains() *Chains {
 	s.once.Do(func() {
 		s.sealing = newTurn()
+		s.lockPlaces = make(chan struct{}, maxPooledLocks)
 		s.anchor = seal.Anchor{
 			Where:  s.where,
 			Remedy: "Put back the newest good backup of the database",

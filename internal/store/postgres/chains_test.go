@@ -265,6 +265,50 @@ func TestASilentHolderIsEndedByTheDatabase(t *testing.T) {
 	next()
 }
 
+// All nodes share the connections of a pooler: locks leave some for what has to be saved
+// under them.
+func TestLocksLeaveConnectionsOfAPoolerFree(t *testing.T) {
+	d := pgtest.New(t)
+	openOn(t, d)
+
+	s := openOn(t, d, func(o *Options) {
+		o.URL = secret.New(fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", d.Server.Bouncer(t), d.Name))
+	})
+
+	if _, err := s.connectToListen(t.Context()); !errors.Is(err, errPooler) {
+		t.Fatal(err)
+	}
+
+	var unlocks []func()
+
+	for i := range maxPooledLocks {
+		unlock, err := s.Tokens().Lock(t.Context(), testChain(string(rune('a'+i))))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		unlocks = append(unlocks, unlock)
+	}
+
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+
+	if _, err := s.Tokens().Lock(short, testChain("more")); err == nil {
+		t.Errorf("more than %d chains are locked", maxPooledLocks)
+	}
+
+	for _, unlock := range unlocks {
+		unlock()
+	}
+
+	unlock, err := s.Tokens().Lock(t.Context(), testChain("more"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	unlock()
+}
+
 func TestLocksOfOthersAreWaitedForWithoutAConnection(t *testing.T) {
 	d := pgtest.New(t)
 	holder, waiting := openOn(t, d), openOn(t, d)

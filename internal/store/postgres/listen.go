@@ -139,6 +139,8 @@ func (s *Store) connectToListen(ctx context.Context) (c *pgx.Conn, err error) {
 		var pid uint32
 		if err = c.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&pid); err == nil && pid != c.PgConn().PID() {
 			err = errPooler
+
+			s.pooled.Store(true)
 		}
 
 		if err == nil {

@@ -59,8 +59,12 @@ const (
 	// a connection as long as the sign-in service takes. A few services that do not
 	// answer must not keep the others waiting.
 	maxLockConns = 8
-	maxIdle      = 5 * time.Minute
-	programName  = "fluent-bit-defender"
+	// maxPooledLocks is maxLockConns behind a pooler such as pgbouncer: each lock keeps
+	// one of the few connections that all nodes share, and when all of these are kept,
+	// nobody can save the token that was redeemed.
+	maxPooledLocks = 3
+	maxIdle        = 5 * time.Minute
+	programName    = "fluent-bit-defender"
 )
 
 func (o *Options) defaults() {

@@ -246,8 +246,11 @@ func TestNodesStartWhileTheDatabaseIsAway(t *testing.T) {
 
 func TestNodesWorkThroughPgbouncer(t *testing.T) {
 	t.Parallel()
+
+	// Each redemption takes several transactions, and 300 tenants share 10 connections.
+	life := time.Duration(setup.Size(3, 60)) * time.Second
 	c := spread(t, clusterOptions{bouncer: true, sim: func(cfg *simulator.Config) {
-		cfg.Rotation, cfg.TokenLife = simulator.Strict, 3*time.Second
+		cfg.Rotation, cfg.TokenLife = simulator.Strict, life
 	}})
 
 	c.nodes[0].kill()
