@@ -57,11 +57,11 @@ func TestARestEndsWithItsTimeOrWhenWoken(t *testing.T) {
 
 func TestUnitsThatRestHaveNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 43)
+		r := newRig(t)
 		r.start()
 
 		for i := range 200 {
-			cfg := r.tenant()
+			cfg := r.config()
 			cfg.Key.TenantID = alert.TenantID(fmt.Sprint("tenant", i))
 			r.in.Add(cfg)
 		}

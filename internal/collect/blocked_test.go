@@ -1,41 +1,36 @@
 package collect
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
 // TestAFullDiskShowsAsWaitingAndIsTriedSeldom: nothing is accepted for an hour.
 func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
+		r := newRig(t)
 		r.cfg.HealthInterval = time.Minute
 
-		begin, on := time.Now(), false
-		for i := range 500 {
-			at := begin.Add(time.Duration(i) * 10 * time.Second)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		begin := time.Now()
+		r.list(500, begin, 10*time.Second)
 
-		r.chunk.refuse = func([]string) bool { return on }
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(10*time.Minute + betweenTicks)
 
-		appends := 0
+		r.chunk.refuseAll()
 
-		r.change(func() { on, appends = true, r.chunk.appends })
+		before := r.appends()
 
 		time.Sleep(70 * time.Second) // the next poll, and ten seconds
+		r.wantState(unit, health.Waiting, "takes nothing")
 
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Message, "takes nothing") ||
-			s.Remedy == "" {
-			t.Errorf("state %q, reason %q, remedy %q", s.State, s.Message, s.Remedy)
+		if unit.snapshot().Remedy == "" {
+			t.Error("there is no remedy")
 		}
 
 		var shown store.Status
@@ -47,26 +42,24 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 		}
 
 		time.Sleep(time.Hour)
-		r.change(func() { appends = r.chunk.appends - appends })
 
-		if appends < 300 || appends > 800 {
-			t.Errorf("%d appends were tried in an hour", appends)
+		if n := r.appends() - before; n < 300 || n > 800 {
+			t.Errorf("%d appends were tried in an hour", n)
 		}
 
-		r.change(func() { on = false })
+		r.chunk.accept()
 		time.Sleep(12 * time.Second)
+		r.wantState(unit, health.OK, "")
 
-		if s := tenant.snapshot(); s.State != "ok" || r.in.Blocked() {
-			t.Errorf("with room again: state %q, the metric %t", s.State, r.in.Blocked())
+		if r.in.Blocked() {
+			t.Error("with room again the metric says that it is blocked")
 		}
 
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(500, 1)
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events were rejected although everything was refused alike", n)
-		}
+		r.wantDeferred(0)
 
 		logged := r.log.important()
 		if len(logged) != 2 || !strings.Contains(logged[0], "takes nothing") ||
@@ -81,43 +74,27 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 	})
 }
 
-// betweenTicks moves what a test does away from whole seconds, where ticks and polls run:
-// what changes in the middle of a tick is another story.
-const betweenTicks = 300 * time.Millisecond
-
 func TestAPauseShowsAsWaitingWhileSomethingWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
-		tenant := r.start()
+		r := newRig(t)
+		unit := r.start()
 		r.ends() // the ticks come from here, as Pause does
 
-		ticks := func(n int) {
-			for range n {
-				time.Sleep(time.Second)
-				r.in.Delivery.Tick(r.chunk.append, time.Second)
-			}
-		}
-		ticks(600)
+		r.tick(600)
 		r.in.Delivery.Pause()
-		ticks(600)
+		r.tick(600)
 
-		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("state %q although nothing waits", s.State)
-		}
+		r.wantState(unit, health.OK, "")
 
 		r.api.add("0", time.Now(), time.Now())
-		ticks(70)
+		r.tick(70)
 
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Message, "paused") {
-			t.Errorf("state %q, reason %q", s.State, s.Message)
-		}
+		r.wantState(unit, health.Waiting, "paused")
 
 		r.in.Delivery.Resume()
-		ticks(2)
+		r.tick(2)
 
-		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("state %q after Resume", s.State)
-		}
+		r.wantState(unit, health.OK, "")
 
 		r.stop()
 		r.want(1, 1)
@@ -126,15 +103,13 @@ func TestAPauseShowsAsWaitingWhileSomethingWaits(t *testing.T) {
 
 func TestACallbackThatDoesNotComeShowsAsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
+		r := newRig(t)
 		r.api.add("0", time.Now(), time.Now())
-		tenant := r.start()
+		unit := r.start()
 		r.ends()
 		time.Sleep(time.Minute)
 
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Message, "does not call") {
-			t.Errorf("state %q, reason %q", s.State, s.Message)
-		}
+		r.wantState(unit, health.Waiting, "does not call")
 
 		r.kill()
 	})
@@ -142,7 +117,7 @@ func TestACallbackThatDoesNotComeShowsAsWaiting(t *testing.T) {
 
 func TestATenantThatFailsByItselfDoesNotShowAsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
+		r := newRig(t)
 		r.api.add("0", time.Now(), time.Now())
 		r.api.fail = func(row int) error {
 			if row == 1 {
@@ -151,12 +126,11 @@ func TestATenantThatFailsByItselfDoesNotShowAsWaiting(t *testing.T) {
 
 			return nil
 		}
-		r.chunk.refuse = func([]string) bool { return true }
-		tenant := r.start()
-
+		r.chunk.refuseAll()
+		unit := r.start()
 		time.Sleep(10 * time.Minute)
 
-		if s := tenant.snapshot(); s.State != "failing" || !r.in.Blocked() {
+		if s := unit.snapshot(); s.State != "failing" || !r.in.Blocked() {
 			t.Errorf("state %q, the metric %t", s.State, r.in.Blocked())
 		}
 
@@ -166,13 +140,10 @@ func TestATenantThatFailsByItselfDoesNotShowAsWaiting(t *testing.T) {
 
 func TestAShortRefusalIsNotLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
+		r := newRig(t)
 
 		begin := time.Now()
-		for i := range 100 {
-			at := begin.Add(time.Duration(i) * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		r.list(100, begin, time.Minute)
 
 		r.chunk.refuse = func([]string) bool { return time.Since(begin)%time.Minute < 3*time.Second }
 		r.start()
@@ -180,8 +151,6 @@ func TestAShortRefusalIsNotLogged(t *testing.T) {
 		r.stop()
 		r.want(100, 1)
 
-		if text := strings.Join(r.logged(), "\n"); strings.Contains(text, "takes nothing") {
-			t.Errorf("logged\n%s", text)
-		}
+		r.wantLogged("takes nothing", 0)
 	})
 }

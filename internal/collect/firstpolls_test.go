@@ -18,7 +18,7 @@ import (
 
 func TestSuccessIsLoggedOnceForATenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
+		r := newRig(t)
 		r.cfg.Account = func(context.Context) string { return "soc@contoso.test" }
 
 		begin := time.Now()
@@ -30,10 +30,7 @@ func TestSuccessIsLoggedOnceForATenant(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.stop()
 
-		const want = "INFO contoso: signed in as soc@contoso.test, first poll: 34 alerts"
-		if n := count(r.logged(), want); n != 1 {
-			t.Errorf("%d lines %q in\n%s", n, want, strings.Join(r.logged(), "\n"))
-		}
+		r.wantLogged("INFO contoso: signed in as soc@contoso.test, first poll: 34 alerts", 1)
 	})
 }
 
@@ -96,7 +93,7 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 
 func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
+		r := newRig(t)
 
 		var down atomic.Bool
 
@@ -179,7 +176,7 @@ func TestAHistoryIsBounded(t *testing.T) {
 
 func TestAStoreThatCannotBeWrittenIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
+		r := newRig(t)
 		u := r.start()
 
 		time.Sleep(time.Minute)
@@ -213,7 +210,7 @@ func TestAStoreThatCannotBeWrittenIsShown(t *testing.T) {
 
 func TestANoticeIsShownWithEveryUnit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
+		r := newRig(t)
 		u := r.start()
 
 		time.Sleep(time.Minute)

@@ -16,7 +16,7 @@ import (
 
 func TestHealthRecordsComeAtTheIntervalAndAtChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 23)
+		r := newRig(t)
 		r.cfg.HealthInterval = 10 * time.Minute
 		begin := time.Now()
 		r.api.fail = func(int) error {
@@ -56,7 +56,7 @@ func TestHealthRecordsComeAtTheIntervalAndAtChanges(t *testing.T) {
 
 func TestANewTenantIsNotBehindByItsLookback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 40)
+		r := newRig(t)
 		r.cfg.HealthInterval = time.Minute
 		begin := time.Now()
 		r.api.add("0", begin.Add(-20*time.Hour), begin)
@@ -78,7 +78,7 @@ func TestANewTenantIsNotBehindByItsLookback(t *testing.T) {
 
 func TestHealthRecordsSayWhenTheRelationshipEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 42)
+		r := newRig(t)
 		r.cfg.HealthInterval = time.Minute
 		begin := time.Now()
 		r.cfg.Relationship = func() Relationship {
@@ -100,7 +100,7 @@ func TestHealthRecordsSayWhenTheRelationshipEnds(t *testing.T) {
 
 func TestHealthRecordsComeWhileABacklogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 41)
+		r := newRig(t)
 		r.cfg.HealthInterval = time.Minute
 
 		begin := time.Now()
@@ -123,25 +123,23 @@ func TestHealthRecordsComeWhileABacklogIsRead(t *testing.T) {
 
 func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 42)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(59*time.Minute + 30*time.Second)
 
-		before := tenant.snapshot()
+		before := unit.snapshot()
 
 		r.stop()
 		r.api.fail = func(int) error { return &defender.Error{Fault: advice.Fault{Fate: advice.NeedsFix}, Status: 403} }
 
 		time.Sleep(time.Hour)
 
-		tenant = r.start()
-
+		unit = r.start()
 		time.Sleep(time.Minute)
 
-		if s := tenant.snapshot(); s.State != "failing" || s.LastSuccess.IsZero() ||
+		if s := unit.snapshot(); s.State != "failing" || s.LastSuccess.IsZero() ||
 			!s.LastSuccess.Equal(before.LastSuccess) ||
 			!s.LastAlert.Equal(before.LastAlert) ||
 			s.Emitted != 0 {
@@ -154,7 +152,7 @@ func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
 
 func TestWhatAUnitDoesIsCountedAndADaySurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 44)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin.Add(-2*time.Minute), begin)
 
@@ -168,7 +166,7 @@ func TestWhatAUnitDoesIsCountedAndADaySurvivesARestart(t *testing.T) {
 			return &defender.Error{Fault: advice.Fault{Reason: advice.RoleMissing, Fate: advice.NeedsFix}, Status: 403}
 		}
 
-		tenant := r.start()
+		unit := r.start()
 		if err := r.in.Ready(t.Context()); err == nil {
 			t.Error("ready before a poll")
 		}
@@ -199,8 +197,8 @@ func TestWhatAUnitDoesIsCountedAndADaySurvivesARestart(t *testing.T) {
 		time.Sleep(time.Minute)
 
 		after := r.in.Measure()[0].Status
-		if tenant.snapshot().Hours.IsZero() || after.Hours != tenant.snapshot().Hours {
-			t.Errorf("the hours were %v and are %v after a restart", tenant.snapshot().Hours, after.Hours)
+		if unit.snapshot().Hours.IsZero() || after.Hours != unit.snapshot().Hours {
+			t.Errorf("the hours were %v and are %v after a restart", unit.snapshot().Hours, after.Hours)
 		}
 
 		r.stop()
@@ -223,7 +221,7 @@ func TestADeadTokenIsOneCauseWhetherRefusedOrRemembered(t *testing.T) {
 
 func TestABacklogBeyondTheCallBudgetIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 43)
+		r := newRig(t)
 		calls := 0
 		r.api.fail = func(int) error {
 			if calls++; calls%20 != 0 {
@@ -237,15 +235,15 @@ func TestABacklogBeyondTheCallBudgetIsLoggedOnce(t *testing.T) {
 		r.stop()
 
 		logged := 0
-		for _, line := range r.logged() {
-			if strings.HasPrefix(line, "INFO ") && strings.Contains(line, "call budget") {
+		for _, line := range r.log.with("call budget") {
+			if strings.HasPrefix(line, "INFO ") {
 				logged++
 			}
 		}
 
 		if logged != 2 {
 			t.Errorf("logged %d times; want once before the poll that was read to its end, and once after:\n%s",
-				logged, strings.Join(r.logged(), "\n"))
+				logged, r.log.text())
 		}
 	})
 }
@@ -261,7 +259,7 @@ func signInRefused(fate advice.Fate, code int, oauth string) *tokens.Error {
 
 func TestAUsedUpBudgetIsShownAndNotTheErrorBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 44)
+		r := newRig(t)
 		errs := []error{
 			&defender.Error{Fault: advice.Fault{Problem: "503", Reason: advice.Unreachable}, Status: 503},
 			&defender.Error{Fault: advice.Fault{RetryAfter: 10 * time.Minute, Reason: advice.Budget}, Budget: true},
@@ -273,17 +271,16 @@ func TestAUsedUpBudgetIsShownAndNotTheErrorBeforeIt(t *testing.T) {
 
 			return err
 		}
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(time.Minute)
 
-		if s := tenant.snapshot(); s.State != health.Failing || s.Reason != advice.Budget {
+		if s := unit.snapshot(); s.State != health.Failing || s.Reason != advice.Budget {
 			t.Errorf("state %q, %+v", s.State, s.Trouble)
 		}
 
 		time.Sleep(time.Hour)
 
-		if s := tenant.snapshot(); s.State != health.OK || s.Reason != "" {
+		if s := unit.snapshot(); s.State != health.OK || s.Reason != "" {
 			t.Errorf("state %q, %+v", s.State, s.Trouble)
 		}
 

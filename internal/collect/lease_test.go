@@ -3,7 +3,6 @@ package collect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,7 +11,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
-	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -39,27 +38,13 @@ func (l *leased) Lost(keys []alert.UnitKey) {
 	l.r.in.Abandon(keys, func(key alert.UnitKey) { l.gone <- key })
 }
 
-// checkpoint returns what the store has of the unit.
-func (r *rig) checkpoint() (cp store.Checkpoint) {
-	r.change(func() { cp = r.store.cps[r.cfg.Key] })
-	return cp
-}
-
-// more lists alerts that are updated and listed now.
-func (r *rig) more(first, last int) {
-	for i := first; i <= last; i++ {
-		r.api.add(fmt.Sprint(i), time.Now(), time.Now())
-	}
-}
-
 func TestWithoutTrustNothingIsPolledOrDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 40)
+		r := newRig(t)
 		lease := newLeased(r)
-		r.more(0, 9)
+		r.listNow(0, 9)
 
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(500 * time.Millisecond) // read, but not delivered
 		lease.ends.Store(true)
 		time.Sleep(10 * time.Minute)
@@ -72,11 +57,9 @@ func TestWithoutTrustNothingIsPolledOrDelivered(t *testing.T) {
 			t.Error("it is ready without a lease")
 		}
 
-		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("the unit shows as %s: %s", s.State, s.Message)
-		}
+		r.wantState(unit, health.OK, "")
 
-		r.more(10, 19)
+		r.listNow(10, 19)
 		lease.ends.Store(false)
 		time.Sleep(2 * time.Minute)
 		r.stop()
@@ -94,9 +77,9 @@ func TestWithoutTrustNothingIsPolledOrDelivered(t *testing.T) {
 
 func TestAPollThatLosesTrustGoesOnWhereItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 41)
+		r := newRig(t)
 		lease := newLeased(r)
-		r.more(0, 9)
+		r.listNow(0, 9)
 		r.api.fail = func(row int) error {
 			if row == 5 {
 				lease.ends.Store(true)
@@ -105,14 +88,13 @@ func TestAPollThatLosesTrustGoesOnWhereItWas(t *testing.T) {
 			return nil
 		}
 
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(5 * time.Minute)
-		r.change(func() { r.api.fail = nil })
+		r.api.failing(nil)
 		lease.ends.Store(false)
 		time.Sleep(2 * time.Minute)
 
-		if s := tenant.snapshot(); s.Errors != 0 {
+		if s := unit.snapshot(); s.Errors != 0 {
 			t.Errorf("%d polls count as failed", s.Errors)
 		}
 
@@ -123,18 +105,17 @@ func TestAPollThatLosesTrustGoesOnWhereItWas(t *testing.T) {
 
 func TestWhatIsAbandonedIsNeitherDeliveredNorCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 42)
+		r := newRig(t)
 		lease := newLeased(r)
-		r.start()
-		time.Sleep(90*time.Second + betweenTicks)
+		r.startAndRest()
 
 		before := r.checkpoint()
 
-		r.change(func() { r.chunk.refuse = func([]string) bool { return true } })
-		r.more(0, 9)
+		r.chunk.refuseAll()
+		r.listNow(0, 9)
 		time.Sleep(time.Minute)
 		lease.Lost([]alert.UnitKey{r.cfg.Key})
-		r.change(func() { r.chunk.refuse = nil })
+		r.chunk.accept()
 
 		if key := <-lease.gone; key != r.cfg.Key {
 			t.Errorf("%v is gone", key)
@@ -154,7 +135,7 @@ func TestWhatIsAbandonedIsNeitherDeliveredNorCommitted(t *testing.T) {
 			t.Errorf("it is still there")
 		}
 
-		r.in.Add(r.tenant()) // the unit came back
+		r.in.Add(r.config()) // the unit came back
 		time.Sleep(10 * time.Minute)
 		r.stop()
 		r.want(10, 1)
@@ -163,20 +144,20 @@ func TestWhatIsAbandonedIsNeitherDeliveredNorCommitted(t *testing.T) {
 
 func TestAFencedCommitGivesUpJustThatUnit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 43)
+		r := newRig(t)
 		lease := newLeased(r)
 		r.start()
 
-		other := newRig(t, 44)
+		other := newRig(t)
 		other.cfg.Key.TenantID = "fabrikam.test"
 		other.rules.TenantID = "fabrikam.test"
 
-		second := r.in.Add(other.tenant())
+		second := r.in.Add(other.config())
 
 		time.Sleep(90*time.Second + betweenTicks)
 		r.change(func() { r.store.fenced[r.cfg.Key] = true })
-		r.more(0, 0)
-		other.more(0, 0)
+		r.listNow(0, 0)
+		other.listNow(0, 0)
 
 		if key := <-lease.gone; key != r.cfg.Key {
 			t.Errorf("%v is gone", key)
@@ -187,7 +168,7 @@ func TestAFencedCommitGivesUpJustThatUnit(t *testing.T) {
 		commits := 0
 
 		r.change(func() { commits = r.store.commits })
-		other.more(1, 1)
+		other.listNow(1, 1)
 		time.Sleep(2 * time.Minute)
 
 		r.change(func() { commits = r.store.commits - commits })
@@ -210,11 +191,11 @@ func TestAFencedCommitGivesUpJustThatUnit(t *testing.T) {
 
 func TestARejectedEventOfAnAbandonedUnitIsLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 45)
+		r := newRig(t)
 		lease := newLeased(r)
 		r.store.noDeferring = true
 		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "3") }
-		r.more(0, 9)
+		r.listNow(0, 9)
 		r.start()
 		time.Sleep(2 * time.Minute) // it is rejected, and the store does not take it
 		lease.Lost([]alert.UnitKey{r.cfg.Key})
@@ -231,9 +212,9 @@ func TestARejectedEventOfAnAbandonedUnitIsLetGo(t *testing.T) {
 
 func TestAHandOverWaitsForThePollAndCommitsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 46)
+		r := newRig(t)
 		newLeased(r)
-		r.more(0, 9)
+		r.listNow(0, 9)
 		r.api.fail = func(row int) error { // the first poll takes ten seconds
 			time.Sleep(time.Second)
 			return nil
@@ -281,10 +262,9 @@ func TestAHandOverWaitsForThePollAndCommitsEverything(t *testing.T) {
 
 func TestAHandOverOfAUnitAtRestIsQuick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 47)
+		r := newRig(t)
 		newLeased(r)
-		r.start()
-		time.Sleep(90*time.Second + betweenTicks)
+		r.startAndRest()
 
 		done := make(chan bool, 1)
 		began := time.Now()
@@ -302,9 +282,9 @@ func TestAHandOverOfAUnitAtRestIsQuick(t *testing.T) {
 
 func TestAPollThatTakesVeryLongIsBrokenOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 48)
+		r := newRig(t)
 		newLeased(r)
-		r.more(0, 999)
+		r.listNow(0, 999)
 
 		var ended atomic.Bool
 
@@ -317,8 +297,8 @@ func TestAPollThatTakesVeryLongIsBrokenOff(t *testing.T) {
 
 			return nil
 		}
-		tenant := r.start()
-		context.AfterFunc(tenant.ctx, func() { ended.Store(true) })
+		unit := r.start()
+		context.AfterFunc(unit.ctx, func() { ended.Store(true) })
 		time.Sleep(5*time.Second + betweenTicks)
 
 		done := make(chan bool, 1)
@@ -337,7 +317,7 @@ func TestAPollThatTakesVeryLongIsBrokenOff(t *testing.T) {
 
 func TestAfterATakeoverTheFirstWholePassIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 49)
+		r := newRig(t)
 		newLeased(r)
 		r.start()
 		time.Sleep(5 * time.Minute)
@@ -351,7 +331,7 @@ func TestAfterATakeoverTheFirstWholePassIsMarked(t *testing.T) {
 
 		broken := true
 
-		r.more(0, 9)
+		r.listNow(0, 9)
 		r.api.fail = func(row int) error { // two polls until a pass is whole
 			if broken && row == 5 {
 				return errors.New("broken off")
@@ -368,7 +348,7 @@ func TestAfterATakeoverTheFirstWholePassIsMarked(t *testing.T) {
 
 		r.change(func() { broken = false })
 		time.Sleep(2 * time.Minute)
-		r.more(10, 19)
+		r.listNow(10, 19)
 		time.Sleep(2 * time.Minute)
 		r.stop()
 		r.want(20, 1)
@@ -390,13 +370,13 @@ func sortedNumbers(ids []string) string {
 
 func TestAUnitTakenOverBeforeItsFirstCommitIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 50)
+		r := newRig(t)
 		newLeased(r)
 		r.store.unborn = true
-		r.more(0, 2)
+		r.listNow(0, 2)
 		r.start()
 		time.Sleep(90 * time.Second)
-		r.more(3, 5)
+		r.listNow(3, 5)
 		time.Sleep(90 * time.Second)
 		r.stop()
 
@@ -408,17 +388,11 @@ func TestAUnitTakenOverBeforeItsFirstCommitIsMarked(t *testing.T) {
 
 func TestDeferredWorkOfADeadNodeIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 51)
+		r := newRig(t)
 		newLeased(r)
 
 		begin := time.Now()
-		at := tick.FromTime(begin.Add(-30 * time.Minute))
-		p := &poisoned{
-			tenantAPI: r.api,
-			window:    defender.Window{From: at, To: at + tick.Millisecond},
-			fixed:     begin.Add(2 * time.Hour),
-		}
-		r.cfg.Reader = p
+		r.poison(begin.Add(-30*time.Minute), begin.Add(2*time.Hour))
 		r.api.add("0", begin.Add(-30*time.Minute), begin) // in a window that cannot be read
 		r.api.add("1", begin, begin)                      // rejected
 		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "1") || slices.Contains(ids, "5") }
@@ -426,14 +400,14 @@ func TestDeferredWorkOfADeadNodeIsMarked(t *testing.T) {
 		time.Sleep(betweenTicks)
 
 		for i := 2; i < 5; i++ {
-			r.more(i, i)
+			r.listNow(i, i)
 			time.Sleep(time.Minute)
 		}
 
-		r.more(5, 5) // parked
+		r.listNow(5, 5) // parked
 		time.Sleep(time.Minute)
 		r.stop()
-		r.more(6, 6)
+		r.listNow(6, 6)
 
 		kinds := map[store.DeferredKind]bool{}
 
@@ -460,21 +434,16 @@ func TestDeferredWorkOfADeadNodeIsMarked(t *testing.T) {
 
 func TestAWindowThatIsDeferredInAReplayIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 52)
+		r := newRig(t)
 		newLeased(r)
 		r.store.unborn = true
 
 		begin := time.Now()
-		at := tick.FromTime(begin.Add(-30 * time.Minute))
-		r.cfg.Reader = &poisoned{
-			tenantAPI: r.api,
-			window:    defender.Window{From: at, To: at + tick.Millisecond},
-			fixed:     begin.Add(2 * time.Hour),
-		}
+		r.poison(begin.Add(-30*time.Minute), begin.Add(2*time.Hour))
 		r.api.add("0", begin.Add(-30*time.Minute), begin)
 		r.start()
 		time.Sleep(time.Hour)
-		r.more(1, 1)
+		r.listNow(1, 1)
 		time.Sleep(4 * time.Hour)
 		r.stop()
 		r.want(2, 1)
@@ -487,12 +456,11 @@ func TestAWindowThatIsDeferredInAReplayIsMarked(t *testing.T) {
 
 func TestAnEndIsNotHeldUpByADatabaseThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 53)
+		r := newRig(t)
 		newLeased(r)
-		r.start()
-		time.Sleep(90*time.Second + betweenTicks)
-		r.change(func() { r.chunk.refuse = func([]string) bool { return true } })
-		r.more(0, 3)
+		r.startAndRest()
+		r.chunk.refuseAll()
+		r.listNow(0, 3)
 		time.Sleep(time.Minute) // read, and not delivered
 		r.store.hangs.Store(int64(10 * time.Second))
 		r.ends()

@@ -23,6 +23,19 @@ func (l *lines) all() []string {
 	return slices.Clone(l.kept)
 }
 
+// text returns the lines one below the other.
+func (l *lines) text() string { return strings.Join(l.all(), "\n") }
+
+// count returns how many lines have a text in them.
+func (l *lines) count(text string) int { return len(l.with(text)) }
+
+// with returns the lines that have one of the texts in them.
+func (l *lines) with(texts ...string) []string {
+	return slices.DeleteFunc(l.all(), func(line string) bool {
+		return !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(line, text) })
+	})
+}
+
 // important returns the lines above the level debug, but for those about first polls.
 func (l *lines) important() []string {
 	return slices.DeleteFunc(l.all(), func(line string) bool {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +16,11 @@ import (
 
 func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
+		r := newRig(t)
 		r.limit = 2000 // a few alerts: the reader has to wait
 
 		begin := time.Now()
-		for i := range 200 {
-			r.api.add(fmt.Sprint(i), begin, begin)
-		}
+		r.list(200, begin, 0)
 
 		r.chunk.refuse = func([]string) bool { return time.Since(begin) < 10*time.Minute }
 		r.start()
@@ -31,40 +28,30 @@ func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 		r.want(200, 1)
 		r.stop()
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events were rejected although everything was refused alike", n)
-		}
+		r.wantDeferred(0)
 	})
 }
 
 func TestAnAlertThatIsRejectedForLongHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
+		r := newRig(t)
 
 		begin := time.Now()
-		for i := range 50 {
-			r.api.add(fmt.Sprint(i), begin, begin)
-		}
+		r.list(50, begin, 0)
 
 		fixed := begin.Add(time.Hour)
 		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "7") && time.Now().Before(fixed) }
 		r.start()
 		time.Sleep(10 * time.Minute)
 
-		if got := len(r.chunk.counts()); got != 49 {
-			t.Errorf("%d of the 49 others arrived", got)
-		}
+		r.wantArrived(49)
 
-		if n := r.deferred(); n != 1 {
-			t.Errorf("%d events are deferred; want 1", n)
-		}
+		r.wantDeferred(1)
 
 		time.Sleep(time.Hour)
 		r.want(50, 1)
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events are still deferred after they were delivered", n)
-		}
+		r.wantDeferred(0)
 
 		r.stop()
 	})
@@ -72,12 +59,10 @@ func TestAnAlertThatIsRejectedForLongHoldsUpNoOther(t *testing.T) {
 
 func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 8)
+		r := newRig(t)
 		r.start()
 		time.Sleep(5 * time.Minute)
-		r.store.mu.Lock()
-		r.store.full = true
-		r.store.mu.Unlock()
+		r.change(func() { r.store.full = true })
 
 		for i := range 10 {
 			at := time.Now().Add(time.Duration(i) * time.Minute)
@@ -86,9 +71,7 @@ func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 
 		time.Sleep(20 * time.Minute)
 		r.want(10, 1)
-		r.store.mu.Lock()
-		r.store.full = false
-		r.store.mu.Unlock()
+		r.change(func() { r.store.full = false })
 		time.Sleep(time.Minute)
 		r.kill()
 		r.start()
@@ -96,24 +79,14 @@ func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 		r.want(10, 1)
 		r.stop()
 
-		errors := 0
-
-		for _, line := range r.logged() {
-			if strings.HasPrefix(line, "ERROR ") {
-				errors++
-			}
-		}
-
-		if errors != 1 {
-			t.Errorf("%d error lines; want 1:\n%s", errors, strings.Join(r.logged(), "\n"))
-		}
+		r.wantLogged("ERROR ", 1)
 	})
 }
 
 func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 	for seed := range uint64(setup.Size(2, 12)) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, seed)
+			r := newSeededRig(t, seed)
 			rng := rand.New(rand.NewPCG(seed, 9))
 			begin := time.Now()
 
@@ -172,22 +145,18 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 
 func TestReplacingAUnitLosesAndRepeatsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 19)
+		r := newRig(t)
 		r.limit = 3000
 
 		begin := time.Now()
-		for i := range 300 {
-			at := begin.Add(time.Duration(i) * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		r.list(300, begin, time.Minute)
 
 		r.chunk.refuse = func([]string) bool { return time.Since(begin)%(20*time.Minute) < 5*time.Minute }
 		r.start()
 
 		for range 30 {
 			time.Sleep(10*time.Minute + 7*time.Second)
-			r.in.Retire(r.cfg.Key, nil)
-			r.in.Add(r.tenant())
+			r.replace()
 		}
 
 		time.Sleep(time.Hour)
@@ -203,24 +172,18 @@ func TestReplacingAUnitLosesAndRepeatsNothing(t *testing.T) {
 
 func TestARejectedEventThatIsNotStoredYetSurvivesAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 25)
+		r := newRig(t)
 
 		begin := time.Now()
-		for i := range 30 {
-			r.api.add(fmt.Sprint(i), begin, begin)
-		}
+		r.list(30, begin, 0)
 
 		refusing := true
 		r.chunk.refuse = func(ids []string) bool { return refusing && slices.Contains(ids, "7") }
 		r.start()
 		time.Sleep(20 * time.Second) // the batch is refused, but not for long enough to be split
-		r.store.mu.Lock()
-		r.store.full = true
-		r.store.mu.Unlock()
+		r.change(func() { r.store.full = true })
 		time.Sleep(5 * time.Minute)
-		r.store.mu.Lock()
-		r.store.full, r.store.noDeferring = false, true
-		r.store.mu.Unlock()
+		r.change(func() { r.store.full, r.store.noDeferring = false, true })
 		time.Sleep(time.Minute) // progress can be committed, a rejected event cannot be stored
 		r.kill()
 		refusing, r.store.noDeferring = false, false
@@ -236,7 +199,7 @@ func TestARejectedEventThatIsNotStoredYetSurvivesAKill(t *testing.T) {
 
 func TestStopCommitsBeforeItWaitsForSlowGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 31)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 		r.cfg.SignIn = func(ctx context.Context) error { // a redemption that is not given up at once
@@ -275,7 +238,7 @@ func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, 32)
+				r := newRig(t)
 				r.limit = 32 << 20
 
 				begin := time.Now()
@@ -288,9 +251,7 @@ func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 				time.Sleep(500 * time.Millisecond) // read, but the first tick comes after a second
 				r.stop()
 
-				if n := len(r.chunk.counts()); n != 0 {
-					t.Fatalf("%d alerts were delivered already", n)
-				}
+				r.wantArrived(0)
 
 				r.api.alerts = nil
 				for range c.restarts {
@@ -299,11 +260,10 @@ func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 					r.stop()
 				}
 
-				tenant := r.start()
-
+				unit := r.start()
 				time.Sleep(10 * time.Minute)
 
-				if n := tenant.snapshot().Deferred; n != 0 {
+				if n := unit.snapshot().Deferred; n != 0 {
 					t.Errorf("%d are shown as deferred", n)
 				}
 
@@ -314,7 +274,7 @@ func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 				r.stop()
 				r.want(c.alerts, 1)
 
-				if n := r.deferred() + r.parked(); n != 0 {
+				if n := len(r.store.deferred); n != 0 {
 					t.Errorf("%d entries are left in the store", n)
 				}
 			})
@@ -326,7 +286,7 @@ func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 // read again.
 func TestWhatCannotBeParkedIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 33)
+		r := newRig(t)
 		r.cfg.PollInterval += 250 * time.Millisecond // between two ticks
 		r.start()
 		time.Sleep(90 * time.Second)
@@ -336,9 +296,7 @@ func TestWhatCannotBeParkedIsReadAgain(t *testing.T) {
 		}
 
 		time.Sleep(30*time.Second + 750*time.Millisecond)
-		r.store.mu.Lock()
-		r.store.full = true
-		r.store.mu.Unlock()
+		r.change(func() { r.store.full = true })
 		r.ends()
 
 		if err := r.in.Stop(context.Background()); err == nil {

@@ -4,24 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/tidwall/gjson"
 
-	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
 
-// alert is one version of an alert in the tenant.
+// listed is one version of an alert in the tenant.
 type listed struct {
 	id      string
 	updated tick.Tick
@@ -41,6 +37,10 @@ type tenantAPI struct {
 	rng    *rand.Rand
 }
 
+// newAPI returns an API without alerts; the seed decides in which order it lists them.
+func newAPI(seed uint64) *tenantAPI { return &tenantAPI{rng: rand.New(rand.NewPCG(seed, 1))} }
+
+// add lists an alert from a moment on.
 func (a *tenantAPI) add(id string, updated, visible time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -48,6 +48,7 @@ func (a *tenantAPI) add(id string, updated, visible time.Time) {
 	a.alerts = append(a.alerts, listed{id, tick.FromTime(updated), visible, 0, nil})
 }
 
+// Read implements defender.Reader.
 func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.Sink) error {
 	a.mu.Lock()
 	a.reads = append(a.reads, w)
@@ -81,6 +82,15 @@ func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.S
 	return ctx.Err()
 }
 
+// failing makes every request fail from now on, with nil none.
+func (a *tenantAPI) failing(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	a.fail = func(int) error { return err }
+}
+
+// failure is what happens before a row.
 func (a *tenantAPI) failure(row int) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,6 +137,33 @@ type chunks struct {
 	ends    []string  // when the relationship with the customer ends, by record; empty without one
 }
 
+// refuseAll makes Fluent Bit take nothing, as when its disk is full.
+func (c *chunks) refuseAll() { c.refuseIf(func([]string) bool { return true }) }
+
+// refuseAny makes Fluent Bit refuse each batch that has one of these alerts in it.
+func (c *chunks) refuseAny(ids ...string) {
+	bad := map[string]bool{}
+	for _, id := range ids {
+		bad[id] = true
+	}
+
+	c.refuseIf(func(ids []string) bool {
+		return slices.ContainsFunc(ids, func(id string) bool { return bad[id] })
+	})
+}
+
+// accept makes Fluent Bit take everything.
+func (c *chunks) accept() { c.refuseIf(nil) }
+
+// refuseIf makes Fluent Bit refuse batches by what is in them.
+func (c *chunks) refuseIf(refuse func(ids []string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.refuse = refuse
+}
+
+// append is Fluent Bit's append.
 func (c *chunks) append(tag string, events []byte) bool {
 	var ids, health, replays []string
 
@@ -172,6 +209,7 @@ func (c *chunks) append(tag string, events []byte) bool {
 	return true
 }
 
+// counts returns how often each alert arrived.
 func (c *chunks) counts() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,185 +222,7 @@ func (c *chunks) counts() map[string]int {
 	return n
 }
 
-// rig is one process of Fluent Bit with one input, one tenant.
-type rig struct {
-	t     *testing.T
-	store *memory
-	api   *tenantAPI
-	chunk *chunks
-	cfg   UnitConfig
-	rules alert.Rules
-	limit int
-	clock time.Duration // how far that of the next process is ahead
-	seen  *progress.Budget
-	lease Lease
-	in    *Input
-	log   lines
-	ends  context.CancelFunc
-}
+// inOrder makes Shuffle leave everything where it is.
+type inOrder struct{}
 
-func newRig(t *testing.T, seed uint64) *rig {
-	r := &rig{
-		t:     t,
-		store: newMemory(),
-		api:   &tenantAPI{rng: rand.New(rand.NewPCG(seed, 1))},
-		chunk: &chunks{},
-		limit: 1 << 20,
-	}
-	key := alert.UnitKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
-	r.rules = alert.Rules{API: alert.SIEM, TenantID: key.TenantID, Updates: true}
-	r.cfg = UnitConfig{
-		Key:           key,
-		Name:          "contoso",
-		PollInterval:  time.Minute,
-		Lookback:      24 * time.Hour,
-		Overlap:       10 * time.Minute,
-		SweepInterval: time.Hour,
-		SweepLookback: 24 * time.Hour,
-		Reader:        r.api,
-		SignIn:        func(context.Context) error { return nil },
-	}
-
-	return r
-}
-
-// start begins a process; its collect callback comes once a second.
-func (r *rig) start() *Unit {
-	r.in = NewInput(Config{
-		Store:          r.store,
-		Now:            func() time.Time { return time.Now().Add(r.clock) },
-		BufferLimit:    r.limit,
-		MaxConcurrency: 2,
-		Seen:           r.seen,
-		Lease:          r.lease,
-		Log:            slog.New(&r.log),
-	})
-	tenant := r.in.Add(r.tenant())
-	ctx, cancel := context.WithCancel(context.Background())
-
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-
-		second := time.NewTicker(time.Second)
-		defer second.Stop()
-
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-second.C:
-				r.in.Delivery.Tick(r.chunk.append, time.Second)
-			}
-		}
-	}()
-
-	r.ends = func() { cancel(); <-ended }
-	r.in.Start()
-
-	return tenant
-}
-
-// tenant is the tenant's configuration with an encoder of its own.
-func (r *rig) tenant() UnitConfig {
-	cfg := r.cfg
-	cfg.Encoder, cfg.Identifier = encoderOf(r.rules), identifierOf(r.rules)
-
-	return cfg
-}
-
-// encoderOf returns the encoder of a tenant whose rows go by the given rules.
-func encoderOf(rules alert.Rules) *record.Encoder {
-	e, err := record.NewEncoder(record.Options{TenantID: rules.TenantID, API: rules.API})
-	if err != nil {
-		panic(err)
-	}
-
-	return e
-}
-
-func identifierOf(rules alert.Rules) *alert.Identifier {
-	i, err := alert.NewIdentifier(rules)
-	if err != nil {
-		panic(err)
-	}
-
-	return i
-}
-
-// change does something to what the model's servers and host go by, or looks at it,
-// while they stand still.
-func (r *rig) change(what func()) {
-	r.api.mu.Lock()
-	defer r.api.mu.Unlock()
-
-	r.chunk.mu.Lock()
-	defer r.chunk.mu.Unlock()
-
-	r.store.mu.Lock()
-	defer r.store.mu.Unlock()
-
-	what()
-}
-
-// deferred returns how many windows and rejected events the store holds, parked how many
-// batches.
-func (r *rig) deferred() (n int) { return r.entries(false) }
-func (r *rig) parked() (n int)   { return r.entries(true) }
-
-func (r *rig) entries(parked bool) (n int) {
-	r.change(func() {
-		for _, a := range r.store.deferred {
-			if (a.Kind == store.ParkedBatch) == parked {
-				n++
-			}
-		}
-	})
-
-	return n
-}
-
-// reads is how many windows were asked for.
-func (r *rig) reads() (n int) {
-	r.change(func() { n = len(r.api.reads) })
-	return n
-}
-
-// stop ends the process in good order; kill ends it without a last word.
-func (r *rig) stop() {
-	r.ends()
-
-	if err := r.in.Stop(context.Background()); err != nil {
-		r.t.Errorf("stop: %v", err)
-	}
-}
-
-func (r *rig) kill() {
-	r.ends()
-	r.in.cancel()
-	r.in.outbox.Close()
-	r.in.wg.Wait()
-}
-
-func (r *rig) logged() []string { return r.log.all() }
-
-// want fails the test unless exactly the alerts 0…n-1 arrived, each as often as times
-// allows.
-func (r *rig) want(n, most int) {
-	r.t.Helper()
-	counts := r.chunk.counts()
-	lost, repeated := 0, 0
-
-	for i := range n {
-		switch c := counts[fmt.Sprint(i)]; {
-		case c == 0:
-			lost++
-		case c > most:
-			repeated++
-		}
-	}
-
-	if lost > 0 || repeated > 0 || len(counts) != n {
-		r.t.Errorf("of %d alerts %d were lost, %d repeated; %d others arrived", n, lost, repeated, len(counts)-n+lost)
-	}
-}
+func (inOrder) Uint64() uint64 { return 1<<64 - 1 }

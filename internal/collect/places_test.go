@@ -3,152 +3,18 @@ package collect
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
-	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/pause"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
-	"fluent-bit-defender/tokens"
 )
-
-// slowly reads an API whose answer never ends: a blank comes every so often, or nothing
-// at all. It lasts for ever, or until an end.
-func slowly(t *testing.T, every time.Duration, end ...time.Time) defender.Reader {
-	reader, err := defender.NewReader(alert.SIEM, defender.Settings{
-		BaseURL:     "http://slow.test",
-		HTTP:        &http.Client{Transport: slowServer{every, end}},
-		Tokens:      anyToken{},
-		IdleTimeout: 1000 * time.Hour,
-		Now:         time.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return reader
-}
-
-type anyToken struct{}
-
-func (anyToken) Token(context.Context) (tokens.Access, error) { return tokens.Access{}, nil }
-func (anyToken) Invalidate(tokens.Access)                     {}
-
-// slowServer answers with a slowBody, or with an empty list after its end.
-type slowServer struct {
-	every time.Duration
-	end   []time.Time
-}
-
-func (s slowServer) RoundTrip(req *http.Request) (*http.Response, error) {
-	res := &http.Response{StatusCode: 200, Header: http.Header{}, Request: req}
-	res.Body = io.NopCloser(&slowBody{server: s, ctx: req.Context(), list: strings.NewReader("[]")})
-
-	return res, nil
-}
-
-type slowBody struct {
-	server slowServer
-	ctx    context.Context
-	list   io.Reader
-}
-
-func (b *slowBody) Read(p []byte) (int, error) {
-	s := b.server
-	switch {
-	case len(s.end) > 0 && time.Now().After(s.end[0]):
-		return b.list.Read(p)
-	case s.every == 0:
-		<-b.ctx.Done()
-	default:
-		_ = pause.For(b.ctx, s.every)
-	}
-
-	p[0] = ' '
-
-	return 1, b.ctx.Err()
-}
-
-// crowd is an input with slow tenants beside a healthy one.
-type crowd struct {
-	in      *Input
-	chunk   *chunks
-	healthy *tenantAPI
-	log     lines
-	began   time.Time
-}
-
-// newCrowd makes an input of this many places whose slow tenants poll before the
-// healthy one.
-func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
-	c := &crowd{chunk: &chunks{}, healthy: newRig(t, 3).api}
-
-	c.in = NewInput(Config{
-		Store:          newMemory(),
-		Now:            time.Now,
-		BufferLimit:    1 << 20,
-		MaxConcurrency: places,
-		Log:            slog.New(&c.log),
-	})
-	for i, reader := range slow {
-		c.add(fmt.Sprintf("slow%d", i), reader)
-	}
-
-	c.add("healthy", c.healthy)
-
-	return c
-}
-
-func (c *crowd) add(name string, reader defender.Reader) {
-	c.in.Add(c.unit(name, reader))
-}
-
-func (c *crowd) unit(name string, reader defender.Reader) UnitConfig {
-	rules := alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(name), Updates: true}
-
-	return UnitConfig{
-		Key:          alert.UnitKey{TenantID: alert.TenantID(name), API: "siem"},
-		Name:         name,
-		PollInterval: 10 * time.Second,
-		Lookback:     time.Hour,
-		Overlap:      10 * time.Minute,
-		Identifier:   identifierOf(rules),
-		Reader:       reader,
-		Encoder:      encoderOf(rules),
-		SignIn:       func(context.Context) error { return nil },
-	}
-}
-
-// run lets the input work while what happens, ticking once a second.
-func (c *crowd) run(t *testing.T, what func()) {
-	ctx, cancel := context.WithCancel(t.Context())
-	c.began = time.Now()
-	c.in.Start()
-
-	go func() {
-		for ctx.Err() == nil {
-			c.in.Delivery.Tick(c.chunk.append, time.Second)
-			_ = pause.For(ctx, time.Second)
-		}
-	}()
-
-	what()
-
-	cancel()
-
-	if err := c.in.Stop(context.Background()); err != nil {
-		t.Error(err)
-	}
-}
 
 func TestTenantsThatHangOrDripHoldUpNoOther(t *testing.T) {
 	for _, n := range []int{8, 40} {
@@ -187,7 +53,7 @@ func TestASharedSignInIsAwaitedWithoutAPlace(t *testing.T) {
 		one := make(chan struct{}, 1)
 
 		for i := range customers {
-			u := c.unit(fmt.Sprintf("customer%03d", i), newRig(t, 1).api)
+			u := c.config(fmt.Sprintf("customer%03d", i), newAPI(1))
 			u.HomeTenantID = "home"
 			signedIn := false
 			u.SignIn = func(ctx context.Context) error {
@@ -258,24 +124,21 @@ func TestAPollThatTakesManyIntervalsIsLoggedOnce(t *testing.T) {
 
 func TestAPollThatWaitsForFluentBitIsNotTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 6)
+		r := newRig(t)
 		r.limit = 2000
 
-		begin, on := time.Now(), true
-		for i := range 200 {
-			r.api.add(fmt.Sprint(i), begin, begin)
-		}
+		begin := time.Now()
+		r.list(200, begin, 0)
 
-		r.chunk.refuse = func([]string) bool { return on }
-		tenant := r.start()
-
+		r.chunk.refuseAll()
+		unit := r.start()
 		time.Sleep(time.Hour)
 
-		if s := tenant.snapshot(); s.State == "failing" {
+		if s := unit.snapshot(); s.State == "failing" {
 			t.Errorf("failing: %s", s.Message)
 		}
 
-		r.change(func() { on = false })
+		r.chunk.accept()
 		time.Sleep(10 * time.Minute)
 		r.stop()
 		r.want(200, 1)
@@ -304,29 +167,22 @@ func TestAPollThatCannotStartShowsWhatItWaitsFor(t *testing.T) {
 
 func TestASlowPollThatEndsIsLoggedAndNoLongerFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 5)
+		r := newRig(t)
 		r.cfg.HealthInterval = time.Hour
 		r.cfg.Reader = slowly(t, time.Second, time.Now().Add(20*time.Minute))
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(19 * time.Minute)
 
-		if s := tenant.snapshot(); s.State != "failing" {
-			t.Errorf("state %q while the poll is slow", s.State)
-		}
+		r.wantState(unit, health.Failing, "")
 
 		time.Sleep(10 * time.Minute)
 
-		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("state %q, reason %q after it has ended", s.State, s.Message)
-		}
+		r.wantState(unit, health.OK, "")
 
 		r.stop()
 
-		text := strings.Join(r.logged(), "\n")
-		if strings.Count(text, "too slow") != 1 || strings.Count(text, "works again") != 1 {
-			t.Errorf("logged\n%s", text)
-		}
+		r.wantLogged("too slow", 1)
+		r.wantLogged("works again", 1)
 
 		n := len(r.chunk.health)
 		if n < 2 || !strings.Contains(r.chunk.health[0], "failing") ||
@@ -342,7 +198,7 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 	const pages = 60
 
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 5)
+		r := newRig(t)
 		r.cfg.SweepInterval = 0
 		requests := 0
 		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
@@ -366,8 +222,8 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 		})
 		begin := time.Now()
 
-		tenant := r.start()
-		for tenant.snapshot().LastSuccess.IsZero() {
+		unit := r.start()
+		for unit.snapshot().LastSuccess.IsZero() {
 			time.Sleep(time.Second)
 		}
 
@@ -381,12 +237,10 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 
 func TestRowsThatAreRepeatedDoNotStartTheBackOffAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 5)
+		r := newRig(t)
 
 		begin := time.Now()
-		for i := range 10 {
-			r.api.add(fmt.Sprint(i), begin, begin)
-		}
+		r.list(10, begin, 0)
 
 		r.api.fail = func(row int) error { // the answer always breaks off at its end
 			if row == 10 {
@@ -405,14 +259,9 @@ func TestRowsThatAreRepeatedDoNotStartTheBackOffAnew(t *testing.T) {
 	})
 }
 
-// inOrder makes Shuffle leave everything where it is.
-type inOrder struct{}
-
-func (inOrder) Uint64() uint64 { return 1<<64 - 1 }
-
 func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 5)
+		r := newRig(t)
 		r.cfg.Overlap = time.Minute
 		r.start()
 		time.Sleep(2*time.Hour + betweenTicks)
@@ -427,81 +276,36 @@ func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 		r.stop()
 		r.want(n, 1)
 
-		if logged := strings.Count(strings.Join(r.logged(), "\n"), "after its update"); logged != 1 {
-			t.Errorf("logged %d times", logged)
-		}
+		r.wantLogged("after its update", 1)
 	})
 }
 
 func TestDeferredWindowsAreTwoLinesPerPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 5)
+		r := newRig(t)
 		r.cfg.Reader = &deferringReader{n: 20}
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(time.Minute)
 
-		if n := tenant.snapshot().Deferred; n != 20 {
+		if n := unit.snapshot().Deferred; n != 20 {
 			t.Errorf("%d are shown as deferred", n)
 		}
 
-		lines := r.logged()
-
+		r.wantLogged("ERROR ", 2)
 		time.Sleep(time.Hour)
 		r.stop()
 
-		if n := count(lines, "ERROR "); n != 2 {
-			t.Errorf("%d error lines:\n%s", n, strings.Join(lines, "\n"))
-		}
-
-		if n := count(r.log.important(), "INFO "); n != 1 {
-			t.Errorf("%d lines say that they have been read:\n%s", n, strings.Join(r.logged(), "\n"))
+		if read := r.log.important()[2:]; len(read) != 1 || !strings.HasPrefix(read[0], "INFO ") {
+			t.Errorf("%d lines say that they have been read, want 1:\n%s", len(read), r.log.text())
 		}
 	})
 }
 
-// deferringReader defers n windows at its first read, and reads them afterwards.
-type deferringReader struct{ n int }
-
-func (r *deferringReader) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
-	for ; r.n > 0; r.n-- {
-		to := w.From + tick.Tick(r.n)*tick.Second
-
-		w := defender.Window{From: to - tick.Second, To: to}
-		if err := sink.(defender.DeferringSink).Defer(w, "broken"); err != nil {
-			return err
-		}
-	}
-
-	return nil
-}
-
-func (r *deferringReader) ReadDeferred(context.Context, defender.Window, defender.Sink) error {
-	return nil
-}
-func (r *deferringReader) Avoid(defender.Window) {}
-
-// count is how many lines begin with this.
-func count(lines []string, prefix string) (n int) {
-	for _, line := range lines {
-		if strings.HasPrefix(line, prefix) {
-			n++
-		}
-	}
-
-	return n
-}
-
 func TestAlertsDeliveredAtLastAreFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
+		r := newRig(t)
 		for i := range 2000 {
-			r.store.deferred[int64(i+1)] = store.Deferred{
-				Kind:    store.RejectedEvent,
-				Events:  rows(r, fmt.Sprint(i)),
-				Reason:  rejectedReason,
-				NextTry: time.Now(),
-			}
+			r.reject(time.Now(), fmt.Sprint(i))
 		}
 
 		r.start()
@@ -509,7 +313,7 @@ func TestAlertsDeliveredAtLastAreFewLines(t *testing.T) {
 		r.stop()
 		r.want(2000, 1)
 
-		if n := strings.Count(strings.Join(r.logged(), "\n"), "that were deferred"); n == 0 || n > 3 {
+		if n := r.log.count("that were deferred"); n == 0 || n > 3 {
 			t.Errorf("%d lines", n)
 		}
 	})
@@ -517,13 +321,13 @@ func TestAlertsDeliveredAtLastAreFewLines(t *testing.T) {
 
 func TestAStoreThatFailsIsLoggedEveryFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
+		r := newRig(t)
 		r.store.unlisted = 40 // some 36 minutes
 		r.start()
 		time.Sleep(2 * time.Hour)
 		r.stop()
 
-		if n := count(r.logged(), "ERROR "); n < 2 || n > 4 {
+		if n := r.log.count("ERROR "); n < 2 || n > 4 {
 			t.Errorf("%d error lines", n)
 		}
 	})

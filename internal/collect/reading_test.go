@@ -18,7 +18,7 @@ import (
 
 func TestEveryAlertIsDeliveredOnceAlsoAcrossARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
+		r := newRig(t)
 
 		begin := time.Now()
 		for i := range 500 {
@@ -39,7 +39,7 @@ func TestEveryAlertIsDeliveredOnceAlsoAcrossARestart(t *testing.T) {
 
 func TestNothingOlderThanTheFloorIsEmittedWhateverIsListedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 2)
+		r := newRig(t)
 		begin := time.Now()
 		r.cfg.Lookback = time.Hour
 		r.api.add("0", begin.Add(-59*time.Minute), begin)
@@ -54,7 +54,7 @@ func TestNothingOlderThanTheFloorIsEmittedWhateverIsListedLater(t *testing.T) {
 
 func TestLookbackIsNotAppliedAgainAfterADowntime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 3)
+		r := newRig(t)
 		r.cfg.Lookback = time.Hour
 		r.start()
 		time.Sleep(5 * time.Minute)
@@ -76,7 +76,7 @@ func TestLookbackIsNotAppliedAgainAfterADowntime(t *testing.T) {
 
 func TestAlertsListedLateArriveByOverlapOrSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 4)
+		r := newRig(t)
 		begin := time.Now()
 		n := 0
 
@@ -99,7 +99,7 @@ func TestAlertsListedLateArriveByOverlapOrSweep(t *testing.T) {
 
 func TestACutAnswerIsReadAgainWithoutRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 5)
+		r := newRig(t)
 		rng := rand.New(rand.NewPCG(5, 5))
 
 		begin := time.Now()
@@ -121,19 +121,9 @@ func TestACutAnswerIsReadAgainWithoutRepeats(t *testing.T) {
 	})
 }
 
-// dated is a reader whose answers carry a Date that is ahead of our clock by this much.
-func (r *rig) dated(ahead time.Duration) {
-	skew := new(Skew)
-	r.cfg.Skew = skew
-	r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
-		skew.Note(time.Now().Add(ahead).Truncate(time.Second), time.Now())
-		return r.api.Read(ctx, w, sink)
-	})
-}
-
 func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 10)
+		r := newRig(t)
 
 		const behind = 14 * time.Minute // more than overlap
 
@@ -149,11 +139,10 @@ func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 		// Inside lookback in the server's time only.
 		r.api.add("100", begin.Add(-behind-r.cfg.Lookback+time.Minute), begin)
 
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(3 * time.Hour)
 
-		if lag := tenant.snapshot().LagSeconds; lag < behind.Seconds() {
+		if lag := unit.snapshot().LagSeconds; lag < behind.Seconds() {
 			t.Errorf("lag %v s, though what is older than %v alone was read", lag, behind)
 		}
 
@@ -164,7 +153,7 @@ func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 
 func TestTheAnswerThatLowersTheFloorIsEmittedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 10)
+		r := newRig(t)
 		r.rules.API = alert.Graph
 		r.dated(-14 * time.Minute)
 		dated, updated, reads := r.cfg.Reader, time.Now().Add(-time.Hour), 0
@@ -194,7 +183,7 @@ func TestTheAnswerThatLowersTheFloorIsEmittedToo(t *testing.T) {
 
 func TestAnEmptyFirstAnswerLowersTheFloorToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 10)
+		r := newRig(t)
 		r.cfg.Lookback = time.Second
 		r.dated(-14 * time.Minute)
 
@@ -217,25 +206,24 @@ func TestADateOfAnotherAgeMovesNeitherFloorNorLag(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, 10)
+				r := newRig(t)
 				r.dated(ahead)
 
 				begin := time.Now()
 				r.api.add("0", begin.Add(-r.cfg.Lookback+time.Minute), begin)
 				r.api.add("too old", begin.Add(-r.cfg.Lookback-time.Minute), begin)
 				r.api.add("of 1999", begin.AddDate(-1, 0, 0), begin)
-				tenant := r.start()
-
+				unit := r.start()
 				time.Sleep(30 * time.Minute)
 
-				if lag := tenant.snapshot().LagSeconds; lag > 70 {
+				if lag := unit.snapshot().LagSeconds; lag > 70 {
 					t.Errorf("lag %v s", lag)
 				}
 
-				r.change(func() { r.api.fail = func(int) error { return &defender.Error{Status: 503} } })
+				r.api.failing(&defender.Error{Status: 503})
 				time.Sleep(30 * time.Minute)
 
-				if lag := tenant.snapshot().LagSeconds; lag < 1700 {
+				if lag := unit.snapshot().LagSeconds; lag < 1700 {
 					t.Errorf("lag %v s after half an hour without a poll", lag)
 				}
 
@@ -248,7 +236,7 @@ func TestADateOfAnotherAgeMovesNeitherFloorNorLag(t *testing.T) {
 
 func TestUpdatesOffEmitsTheFirstVersionOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 11)
+		r := newRig(t)
 		begin := time.Now()
 		r.rules.API, r.rules.Updates = alert.Graph, false
 		r.api.add("0", begin, begin)
@@ -267,14 +255,11 @@ func TestUpdatesOffEmitsTheFirstVersionOnly(t *testing.T) {
 
 func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 17)
+		r := newRig(t)
 		begin := time.Now()
 
 		n := setup.Size(400, 1000)
-		for i := range n {
-			at := begin.Add(time.Duration(i) * 10 * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		r.list(n, begin, 10*time.Minute)
 
 		r.start()
 		time.Sleep(time.Duration(n) * 10 * time.Minute)
@@ -299,7 +284,7 @@ func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 
 func TestTheOverlapFollowsTheLatenessObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 22)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 		late := begin.Add(10 * time.Hour)
@@ -343,7 +328,7 @@ func TestTheOverlapFollowsTheLatenessObserved(t *testing.T) {
 
 func TestTheOverlapAloneFindsAlertsListedLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 24)
+		r := newRig(t)
 		r.cfg.SweepInterval = 0
 
 		begin := time.Now()
@@ -361,7 +346,7 @@ func TestTheOverlapAloneFindsAlertsListedLate(t *testing.T) {
 
 func TestNothingFallsBetweenTwoSweeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 27)
+		r := newRig(t)
 
 		begin := time.Now()
 		for i := range 24 {
@@ -378,7 +363,7 @@ func TestNothingFallsBetweenTwoSweeps(t *testing.T) {
 
 func TestWithUpdatesOffALateDetectionIsEmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 28)
+		r := newRig(t)
 		r.rules.Updates = false
 		begin := time.Now()
 		at := begin.Add(time.Hour)
@@ -394,7 +379,7 @@ func TestWithUpdatesOffALateDetectionIsEmitted(t *testing.T) {
 
 func TestAnAlertWithTheYear1IsEmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 16)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 		r.api.alerts[0].text = []byte(`{"FullId":"0","LastProcessedTimeUtc":"0001-01-01T00:00:00Z"}`)

@@ -13,13 +13,6 @@ import (
 	"fluent-bit-defender/internal/test/setup"
 )
 
-// refusing makes Fluent Bit refuse these alerts for as long as *on.
-func (c *chunks) refusing(on *bool, bad ...string) {
-	c.refuse = func(ids []string) bool {
-		return *on && slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(bad, id) })
-	}
-}
-
 // names are the ids from n to m, step by step.
 func names(from, to, step int) (ids []string) {
 	for i := from; i < to; i += step {
@@ -47,16 +40,13 @@ func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 		for _, kills := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, kills %t", name, kills), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					r := newRig(t, 7)
+					r := newRig(t)
 					r.cfg.PollInterval = 5 * time.Second
 
-					begin, on := time.Now(), true
-					for i := range n {
-						at := begin.Add(time.Duration(i) * apart)
-						r.api.add(fmt.Sprint(i), at, at)
-					}
+					begin := time.Now()
+					r.list(n, begin, apart)
 
-					r.chunk.refusing(&on, bad...)
+					r.chunk.refuseAny(bad...)
 					r.start()
 
 					rng, restarts := rand.New(rand.NewPCG(1, 2)), 0
@@ -93,14 +83,12 @@ func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 						t.Errorf("%d of the %d others arrived", len(r.chunk.counts()), n-len(bad))
 					}
 
-					r.change(func() { on = false })
+					r.chunk.accept()
 					time.Sleep(time.Hour)
 					r.stop()
 					r.want(n, 1+restarts)
 
-					if n := r.deferred(); n != 0 {
-						t.Errorf("%d entries are still listed", n)
-					}
+					r.wantDeferred(0)
 				})
 			})
 		}
@@ -109,16 +97,13 @@ func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 
 func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
+		r := newRig(t)
 		r.limit = 20_000
 
-		begin, on := time.Now(), true
-		for i := range 2000 {
-			at := begin.Add(time.Duration(i) * 10 * time.Second)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		begin := time.Now()
+		r.list(2000, begin, 10*time.Second)
 
-		r.chunk.refuse = func([]string) bool { return on }
+		r.chunk.refuseAll()
 		r.start()
 
 		most := 0
@@ -133,46 +118,39 @@ func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
 			t.Errorf("%d bytes waited; the limit is %d", most, r.limit)
 		}
 
-		appends := 0
+		before := r.appends()
 
-		r.change(func() { appends = r.chunk.appends })
 		time.Sleep(time.Hour)
-		r.change(func() { appends = r.chunk.appends - appends; on = false })
 
-		if appends > 3*3600 {
-			t.Errorf("%d appends were tried in an hour", appends)
+		if n := r.appends() - before; n > 3*3600 {
+			t.Errorf("%d appends were tried in an hour", n)
 		}
+
+		r.chunk.accept()
 
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(2000, 1)
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events were rejected", n)
-		}
+		r.wantDeferred(0)
 	})
 }
 
 func TestARejectedAlertThatFillsTheBufferHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
+		r := newRig(t)
 		r.limit = 100 // less than one alert
 
-		begin, on := time.Now(), true
-		for i := range 20 {
-			at := begin.Add(time.Duration(i) * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		begin := time.Now()
+		r.list(20, begin, time.Minute)
 
-		r.chunk.refusing(&on, "0")
+		r.chunk.refuseAny("0")
 		r.start()
 		time.Sleep(time.Hour)
 
-		if n := len(r.chunk.counts()); n != 19 {
-			t.Errorf("%d of the 19 others arrived", n)
-		}
+		r.wantArrived(19)
 
-		r.change(func() { on = false })
+		r.chunk.accept()
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(20, 1)
@@ -181,7 +159,7 @@ func TestARejectedAlertThatFillsTheBufferHoldsUpNoOther(t *testing.T) {
 
 func TestWithoutAStoreRejectedAlertsStayWithinTheBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 44)
+		r := newRig(t)
 		begin := time.Now()
 
 		const n = 300
@@ -190,8 +168,7 @@ func TestWithoutAStoreRejectedAlertsStayWithinTheBuffer(t *testing.T) {
 			r.api.alerts[i].text = padded(fmt.Sprint(i), begin, 20_000)
 		}
 
-		on := true
-		r.chunk.refusing(&on, names(0, n, 2)...)
+		r.chunk.refuseAny(names(0, n, 2)...)
 		r.start()
 		time.Sleep(1500 * time.Millisecond)
 		r.change(func() { r.store.full = true })
@@ -204,7 +181,8 @@ func TestWithoutAStoreRejectedAlertsStayWithinTheBuffer(t *testing.T) {
 			}
 		}
 
-		r.change(func() { r.store.full, on = false, false })
+		r.change(func() { r.store.full = false })
+		r.chunk.accept()
 		time.Sleep(30 * time.Minute)
 		r.stop()
 		r.want(n, 1)
@@ -213,23 +191,18 @@ func TestWithoutAStoreRejectedAlertsStayWithinTheBuffer(t *testing.T) {
 
 func TestRejectedAlertsHoldUpNoOtherAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
+		r := newRig(t)
 		r.cfg.PollInterval = 5 * time.Second
 
-		begin, on := time.Now(), true
-		for i := range 600 {
-			at := begin.Add(time.Duration(i) * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		begin := time.Now()
+		r.list(600, begin, time.Minute)
 
-		r.chunk.refusing(&on, names(0, 240, 6)...)
+		r.chunk.refuseAny(names(0, 240, 6)...)
 		r.start()
 		time.Sleep(4*time.Hour + time.Minute)
 		r.stop()
 
-		if n := r.deferred(); n != 40 {
-			t.Fatalf("%d are deferred; want 40", n)
-		}
+		r.wantDeferred(40)
 
 		r.start()
 
@@ -246,15 +219,15 @@ func TestRejectedAlertsHoldUpNoOtherAfterARestart(t *testing.T) {
 	})
 }
 
-// offering is one process that begins with these events deferred.
-func offering(r *rig, events []byte, next time.Time) {
-	r.store.deferred[1] = store.Deferred{
+// reject puts an entry with these rejected events into the store, for the next process.
+func (r *rig) reject(next time.Time, ids ...string) {
+	r.store.lastDeferred++
+	r.store.deferred[r.store.lastDeferred] = store.Deferred{
 		Kind:    store.RejectedEvent,
-		Events:  events,
+		Events:  rows(r, ids...),
 		Reason:  rejectedReason,
 		NextTry: next,
 	}
-	r.store.lastDeferred = 1
 }
 
 // rows are alerts as events, one behind the other.
@@ -262,7 +235,7 @@ func rows(r *rig, ids ...string) (events []byte) {
 	for _, id := range ids {
 		key := alert.MakeID("x", "siem", []byte(id), nil)
 
-		event, err := r.tenant().Encoder.Alert(nil, alert.Version{Time: 1, ID: key}, []byte(`{"FullId":"`+id+`"}`))
+		event, err := r.config().Encoder.Alert(nil, alert.Version{Time: 1, ID: key}, []byte(`{"FullId":"`+id+`"}`))
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -275,52 +248,48 @@ func rows(r *rig, ids ...string) (events []byte) {
 
 func TestARejectedEventHoldsUpNoOtherOfItsEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		on := true
+		r := newRig(t)
 
-		offering(r, rows(r, "0", "1", "2"), time.Now())
-		r.chunk.refusing(&on, "0")
+		r.reject(time.Now(), "0", "1", "2")
+		r.chunk.refuseAny("0")
 		r.start()
 		time.Sleep(time.Hour)
-		r.arrivedOnce(t, "1", "2")
+		r.wantOnce("1", "2")
 		r.kill()
 		r.start()
 		time.Sleep(time.Hour)
-		r.arrivedOnce(t, "1", "2")
-		r.change(func() { on = false })
+		r.wantOnce("1", "2")
+		r.chunk.accept()
 		time.Sleep(6 * time.Minute)
 		r.stop()
-		r.arrivedOnce(t, "0", "1", "2")
+		r.wantOnce("0", "1", "2")
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d entries are still listed", n)
-		}
+		r.wantDeferred(0)
 	})
 }
 
 func TestAClockThatWasAheadDelaysNoRejectedEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		offering(r, rows(r, "0"), time.Now().AddDate(10, 0, 0))
+		r := newRig(t)
+		r.reject(time.Now().AddDate(10, 0, 0), "0")
 		r.start()
 		time.Sleep(offerAgain + 10*time.Second)
 		r.stop()
-		r.arrivedOnce(t, "0")
+		r.wantOnce("0")
 	})
 }
 
 func TestDeferredWorkContinuesThoughTheStoreFailsAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		offering(r, rows(r, "0"), time.Now())
+		r := newRig(t)
+		r.reject(time.Now(), "0")
 		r.store.unlisted = 3
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(10 * time.Minute)
 		r.stop()
-		r.arrivedOnce(t, "0")
+		r.wantOnce("0")
 
-		if n := tenant.snapshot().Deferred; n != 0 {
+		if n := unit.snapshot().Deferred; n != 0 {
 			t.Errorf("%d are shown as deferred", n)
 		}
 	})
@@ -328,8 +297,8 @@ func TestDeferredWorkContinuesThoughTheStoreFailsAtTheStart(t *testing.T) {
 
 func TestAnEventDeliveredAtLastIsNotRepeatedIfTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		offering(r, rows(r, "0"), time.Now())
+		r := newRig(t)
+		r.reject(time.Now(), "0")
 		r.store.full = true
 		r.start()
 		time.Sleep(time.Hour)
@@ -339,26 +308,19 @@ func TestAnEventDeliveredAtLastIsNotRepeatedIfTheStoreFails(t *testing.T) {
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
-		r.arrivedOnce(t, "0")
+		r.wantOnce("0")
 	})
 }
 
 func TestRejectedAlertsTakeNoMemoryWhileTheyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		on := true
-
+		r := newRig(t)
 		for i := range 2000 {
-			r.store.deferred[int64(i+1)] = store.Deferred{
-				Kind:    store.RejectedEvent,
-				Events:  rows(r, fmt.Sprint(i)),
-				Reason:  rejectedReason,
-				NextTry: time.Now(),
-			}
+			r.reject(time.Now(), fmt.Sprint(i))
 		}
 
-		r.chunk.refusing(&on, names(0, 2000, 1)...)
-		tenant := r.start()
+		r.chunk.refuseAll()
+		unit := r.start()
 		most := 0
 
 		for range 600 {
@@ -371,11 +333,11 @@ func TestRejectedAlertsTakeNoMemoryWhileTheyWait(t *testing.T) {
 			t.Errorf("%d bytes were in the outbox for what is offered again; want less than %d", most, limit)
 		}
 
-		if n := tenant.snapshot().Deferred; n != 2000 {
+		if n := unit.snapshot().Deferred; n != 2000 {
 			t.Errorf("%d are shown as deferred; want 2000", n)
 		}
 
-		r.change(func() { on = false })
+		r.chunk.accept()
 		time.Sleep(10 * time.Minute)
 		r.stop()
 		r.want(2000, 1)
@@ -384,33 +346,27 @@ func TestRejectedAlertsTakeNoMemoryWhileTheyWait(t *testing.T) {
 
 func TestAnEventOfferedWhileItsUnitIsReplacedIsSentOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		offering(r, rows(r, "0"), time.Now())
+		r := newRig(t)
+		r.reject(time.Now(), "0")
 		r.start()
 		r.ends() // Fluent Bit stands still: what is offered stays in the outbox
 		time.Sleep(10 * time.Second)
-		r.in.Retire(r.cfg.Key, nil)
-		r.in.Add(r.tenant())
+		r.replace()
 		time.Sleep(10 * time.Second)
 
-		for range 600 {
-			r.in.Delivery.Tick(r.chunk.append, time.Second)
-			time.Sleep(time.Second)
-		}
+		r.tick(600)
 
 		r.stop()
-		r.arrivedOnce(t, "0")
+		r.wantOnce("0")
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d entries are still listed", n)
-		}
+		r.wantDeferred(0)
 	})
 }
 
 func TestSeveralRejectedAlertsInABatchHoldUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 7)
-		begin, on := time.Now(), true
+		r := newRig(t)
+		begin := time.Now()
 		r.api.add("0", begin, begin)
 		r.api.add("1", begin, begin)
 
@@ -419,15 +375,13 @@ func TestSeveralRejectedAlertsInABatchHoldUpNoOther(t *testing.T) {
 			r.api.add(fmt.Sprint(i), at, at)
 		}
 
-		r.chunk.refusing(&on, "0", "1")
+		r.chunk.refuseAny("0", "1")
 		r.start()
 		time.Sleep(12 * time.Hour)
 
-		if n := len(r.chunk.counts()); n != 8 {
-			t.Errorf("%d of the 8 others arrived", n)
-		}
+		r.wantArrived(8)
 
-		r.change(func() { on = false })
+		r.chunk.accept()
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(10, 1)
@@ -436,32 +390,26 @@ func TestSeveralRejectedAlertsInABatchHoldUpNoOther(t *testing.T) {
 
 func TestARejectedEventComesOnceThoughItsUnitIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 8)
+		r := newRig(t)
 
-		begin, on := time.Now(), true
-		for i := range 100 {
-			at := begin.Add(time.Duration(i) * 2 * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
+		begin := time.Now()
+		r.list(100, begin, 2*time.Minute)
 
-		r.chunk.refusing(&on, "0")
+		r.chunk.refuseAny("0")
 		r.start()
 		time.Sleep(2 * time.Hour)
 
 		for range 3 {
-			r.in.Retire(r.cfg.Key, nil)
-			r.in.Add(r.tenant())
+			r.replace()
 			time.Sleep(10 * time.Second)
 		}
 
 		time.Sleep(2 * time.Hour)
-		r.change(func() { on = false })
+		r.chunk.accept()
 		time.Sleep(5 * time.Hour)
 		r.stop()
 		r.want(100, 1)
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d entries are still listed", n)
-		}
+		r.wantDeferred(0)
 	})
 }

@@ -46,14 +46,13 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 					}))
 			}
 
-			m := c.in.cfg.Store.(countedStore).store.(*memory)
 			c.run(t, func() {
 				time.Sleep(time.Minute)
 
 				for range 20 {
 					time.Sleep(time.Second)
 
-					for key, s := range m.allStatuses() {
+					for key, s := range c.store.allStatuses() {
 						if age := time.Since(s.UpdatedAt); age >= 10*time.Second {
 							t.Errorf("the status of %s is %v old", key.TenantID, age)
 						}
@@ -65,7 +64,7 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 
 				failing := 0
 
-				for _, s := range m.allStatuses() {
+				for _, s := range c.store.allStatuses() {
 					if s.State == health.Failing {
 						failing++
 					}
@@ -93,13 +92,13 @@ func (s *countingStore) SetStatus(ctx context.Context, statuses map[alert.UnitKe
 func TestAStatusThatDoesNotChangeIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 0)
-		s := &countingStore{memory: c.in.cfg.Store.(countedStore).store.(*memory)}
+		s := &countingStore{memory: c.store}
 
 		c.in.cfg.Store = countedStore{s, &c.in.storeErrors, nil}
+		c.interval = time.Minute
+
 		for i := range 100 {
-			cfg := c.unit(fmt.Sprintf("tenant%03d", i), c.healthy)
-			cfg.PollInterval = time.Minute
-			c.in.Add(cfg)
+			c.add(fmt.Sprintf("tenant%03d", i), c.healthy)
 		}
 
 		c.run(t, func() {
@@ -119,9 +118,8 @@ func TestAStatusThatDoesNotChangeIsNotWritten(t *testing.T) {
 func TestNobodyVouchesForATenantThatWasRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 0)
-		leaves := c.unit("leaves", c.healthy)
+		leaves := c.config("leaves", c.healthy)
 		c.in.Add(leaves)
-		m := c.in.cfg.Store.(countedStore).store.(*memory)
 		c.run(t, func() {
 			time.Sleep(31 * time.Second) // between two reports
 			c.in.Retire(leaves.Key, nil)
@@ -130,7 +128,7 @@ func TestNobodyVouchesForATenantThatWasRemoved(t *testing.T) {
 
 			time.Sleep(time.Minute)
 
-			s := m.allStatuses()[leaves.Key]
+			s := c.store.allStatuses()[leaves.Key]
 			if s.State != health.Stopped || s.UpdatedAt.Sub(left) > 2*reportPause {
 				t.Errorf("a minute after its end it is %s, written %v after that", s.State, s.UpdatedAt.Sub(left))
 			}

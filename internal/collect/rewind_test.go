@@ -2,7 +2,6 @@ package collect
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,22 +11,21 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
+// rewind asks for everything since a moment once more, as defenderctl does.
+func (r *rig) rewind(since time.Time) {
+	r.change(func() { r.store.rewinds[r.cfg.Key] = tick.FromTime(since) })
+}
+
 func TestARewindEmitsEverythingSinceThenOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 18)
+		r := newRig(t)
 
 		begin := time.Now()
-		for i := range 100 {
-			at := begin.Add(time.Duration(i-100) * 10 * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
-
+		r.list(100, begin.Add(-1000*time.Minute), 10*time.Minute)
 		r.start()
 		time.Sleep(3 * time.Hour)
 		r.want(100, 1)
-		r.store.mu.Lock()
-		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-300 * time.Minute)) // number 70
-		r.store.mu.Unlock()
+		r.rewind(begin.Add(-300 * time.Minute)) // number 70
 		time.Sleep(3 * time.Hour)
 		r.kill()
 		r.start()
@@ -49,42 +47,22 @@ func TestARewindEmitsEverythingSinceThenOnceMore(t *testing.T) {
 
 func TestARewindIsNotUndoneByWhatWasOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 26)
+		r := newRig(t)
 
 		begin := time.Now()
-		for i := range 50 {
-			at := begin.Add(time.Duration(i-50) * 10 * time.Minute)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
-
+		r.list(50, begin.Add(-500*time.Minute), 10*time.Minute)
 		r.start()
 		time.Sleep(3 * time.Hour)
-
-		refusing, failing := true, false
-
-		r.change(func() {
-			r.chunk.refuse = func([]string) bool { return refusing }
-			r.api.fail = func(int) error {
-				if failing {
-					return &defender.Error{Fault: advice.Fault{Problem: "down"}}
-				}
-
-				return nil
-			}
-		})
-		r.api.add("50", time.Now(), time.Now())
+		r.chunk.refuseAll()
+		r.listNow(50, 50)
 		time.Sleep(3 * time.Minute) // the new alert waits, and with it a mark far ahead
-		r.change(func() {
-			failing = true
-			r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-24 * time.Hour))
-		})
+		r.api.failing(&defender.Error{Fault: advice.Fault{Problem: "down"}})
+		r.rewind(begin.Add(-24 * time.Hour))
 		time.Sleep(20 * time.Second)
-		r.change(func() { refusing = false })
+		r.chunk.accept()
 		time.Sleep(5 * time.Second)
 		r.kill()
-
-		failing = false
-
+		r.api.failing(nil)
 		r.start()
 		time.Sleep(10 * time.Minute)
 		r.stop()
@@ -99,15 +77,13 @@ func TestARewindIsNotUndoneByWhatWasOnItsWay(t *testing.T) {
 
 func TestARewindThatFailsIsLoggedOnceAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 29)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 		r.start()
 		time.Sleep(10 * time.Minute)
-		r.store.mu.Lock()
-		r.store.noRewinds = true
-		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-time.Hour))
-		r.store.mu.Unlock()
+		r.change(func() { r.store.noRewinds = true })
+		r.rewind(begin.Add(-time.Hour))
 		before := r.reads()
 
 		time.Sleep(time.Hour)
@@ -116,13 +92,9 @@ func TestARewindThatFailsIsLoggedOnceAndTriedAgain(t *testing.T) {
 			t.Errorf("%d reads in an hour", n)
 		}
 
-		if n := strings.Count(strings.Join(r.logged(), "\n"), "cannot be done yet"); n != 1 {
-			t.Errorf("logged %d times", n)
-		}
+		r.wantLogged("cannot be done yet", 1)
 
-		r.store.mu.Lock()
-		r.store.noRewinds = false
-		r.store.mu.Unlock()
+		r.change(func() { r.store.noRewinds = false })
 		time.Sleep(5 * time.Minute)
 		r.stop()
 
@@ -134,16 +106,12 @@ func TestARewindThatFailsIsLoggedOnceAndTriedAgain(t *testing.T) {
 
 func TestARewindAskedForBeforeTheFirstPollIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 32)
-		begin := time.Now()
-
+		r := newRig(t)
 		r.cfg.Lookback = time.Hour
-		for i := range 10 {
-			at := begin.Add(-time.Duration(i) * time.Hour)
-			r.api.add(fmt.Sprint(i), at, at)
-		}
 
-		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-10 * time.Hour))
+		begin := time.Now()
+		r.list(10, begin, -time.Hour)
+		r.rewind(begin.Add(-10 * time.Hour))
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()

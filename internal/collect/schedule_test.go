@@ -20,6 +20,7 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 		begin := time.Now()
 		polls := make([][]time.Duration, n)
 		c := newCrowd(t, 8)
+		c.interval = interval
 
 		for i := range n {
 			note := func(context.Context, defender.Window, defender.Sink) error {
@@ -27,10 +28,6 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 				return nil
 			}
 			c.add(fmt.Sprintf("tenant%02d", i), readerFunc(note))
-		}
-
-		for _, u := range c.in.units {
-			u.cfg.PollInterval = interval
 		}
 
 		c.run(t, func() { time.Sleep(4 * interval) })
@@ -111,6 +108,7 @@ func TestTenantsThatRecoverTogetherSpreadAgain(t *testing.T) {
 		begin := time.Now()
 		outage := make(chan struct{})
 		c := newCrowd(t, 0)
+		c.interval = interval
 
 		for i := range n {
 			read := func(ctx context.Context, _ defender.Window, _ defender.Sink) error {
@@ -129,10 +127,7 @@ func TestTenantsThatRecoverTogetherSpreadAgain(t *testing.T) {
 			c.add(fmt.Sprintf("tenant%02d", i), readerFunc(read))
 		}
 
-		for _, u := range c.in.units {
-			u.cfg.PollInterval = interval
-			u.in.places.fixed, u.in.places.number = n+1, n+1 // all wait with a place
-		}
+		c.in.places.fixed, c.in.places.number = n+1, n+1 // all wait with a place
 
 		c.run(t, func() {
 			time.Sleep(10 * time.Minute)

@@ -26,7 +26,7 @@ func (r *rig) wrongClock(by time.Duration) {
 // The unit goes from node to node, each of which has another clock.
 func TestWrongClocksOfNodesHoldNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 60)
+		r := newRig(t)
 		r.cfg.SweepInterval = 0 // nothing makes up for what a poll has missed
 		newLeased(r)
 
@@ -40,7 +40,7 @@ func TestWrongClocksOfNodesHoldNothingUp(t *testing.T) {
 			unit := r.start()
 
 			for range 30 {
-				r.more(listed, listed)
+				r.listNow(listed, listed)
 				listed++
 
 				time.Sleep(time.Minute)

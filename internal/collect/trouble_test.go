@@ -11,6 +11,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
@@ -18,7 +19,7 @@ import (
 
 func TestAPanicIsReportedOnceAndTheTenantGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 12)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 		r.api.add("1", begin.Add(10*time.Minute), begin.Add(10*time.Minute))
@@ -38,15 +39,13 @@ func TestAPanicIsReportedOnceAndTheTenantGoesOn(t *testing.T) {
 		r.stop()
 		r.want(2, 1)
 
-		if n := strings.Count(strings.Join(r.logged(), "\n"), "planted"); n != 1 {
-			t.Errorf("the panic was reported %d times", n)
-		}
+		r.wantLogged("planted", 1)
 	})
 }
 
 func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 13)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.fail = func(int) error {
 			if time.Since(begin) < 31*time.Minute {
@@ -66,14 +65,7 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.stop()
 
-		var lines []string
-
-		for _, line := range r.logged() {
-			if strings.HasPrefix(line, "ERROR ") || strings.Contains(line, "works again") {
-				lines = append(lines, line)
-			}
-		}
-
+		lines := r.log.with("ERROR ", "works again")
 		if len(lines) != 4 || !strings.Contains(lines[0], "open the portal") ||
 			!strings.Contains(lines[3], "works again") {
 			t.Errorf("want the fault, two reminders and the end; got:\n%s", strings.Join(lines, "\n"))
@@ -88,7 +80,7 @@ func TestAFixedCauseIsNoticedWithinAMinute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, 14)
+				r := newRig(t)
 				begin := time.Now()
 				broken := true
 
@@ -100,15 +92,12 @@ func TestAFixedCauseIsNoticedWithinAMinute(t *testing.T) {
 
 					return nil
 				}
-				tenant := r.start()
-
+				unit := r.start()
 				time.Sleep(2*time.Hour + 7*time.Second)
 				r.change(func() { broken = false })
 				time.Sleep(time.Minute)
 
-				if s := tenant.snapshot(); s.State != "ok" {
-					t.Errorf("state %q a minute after the cause was gone", s.State)
-				}
+				r.wantState(unit, health.OK, "")
 
 				r.stop()
 			})
@@ -118,7 +107,7 @@ func TestAFixedCauseIsNoticedWithinAMinute(t *testing.T) {
 
 func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 15)
+		r := newRig(t)
 		r.cfg.Limiter = defender.NewLimiter(time.Now)
 
 		var calls []time.Time
@@ -145,7 +134,7 @@ func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 
 func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 16)
+		r := newRig(t)
 
 		var events []byte
 
@@ -167,15 +156,9 @@ func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
 	})
 }
 
-type readerFunc func(context.Context, defender.Window, defender.Sink) error
-
-func (f readerFunc) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
-	return f(ctx, w, s)
-}
-
 func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 30)
+		r := newRig(t)
 		begin := time.Now()
 		r.cfg.SignIn = func(context.Context) error {
 			if d := time.Since(begin); d > 10*time.Minute && d < time.Hour {
@@ -184,19 +167,16 @@ func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 
 			return nil
 		}
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(30 * time.Minute)
 
-		if s := tenant.snapshot(); s.State != "failing" || s.Message == "" {
+		if s := unit.snapshot(); s.State != "failing" || s.Message == "" {
 			t.Errorf("state %q, reason %q", s.State, s.Message)
 		}
 
 		time.Sleep(time.Hour)
 
-		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("afterwards: state %q", s.State)
-		}
+		r.wantState(unit, health.OK, "")
 
 		r.stop()
 	})
@@ -204,7 +184,7 @@ func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 
 func TestAlertsOfAnotherTenantShowAsFailingAndAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 16)
+		r := newRig(t)
 		r.cfg.Key.TenantID = "99999999-8888-7777-6666-555555555555"
 		r.cfg.Key.API, r.rules.API = "graph", alert.Graph
 		begin := time.Now()
@@ -216,27 +196,20 @@ func TestAlertsOfAnotherTenantShowAsFailingAndAreLoggedOnce(t *testing.T) {
 			return sink.Row(fmt.Appendf(nil, `{"id":"x","lastUpdateDateTime":%q,"tenantId":%q}`,
 				tick.FromTime(begin).Text(), "11111111-8888-7777-6666-555555555555"))
 		})
-		tenant := r.start()
-
+		unit := r.start()
 		for range 9 {
 			time.Sleep(time.Minute)
 
-			if s := tenant.snapshot(); s.State != "failing" || !strings.Contains(s.Message, "11111111-8888") {
-				t.Errorf("state %q, reason %q, while every poll lists an alert of another tenant", s.State, s.Message)
-			}
+			r.wantState(unit, health.Failing, "11111111-8888")
 		}
 
 		time.Sleep(5 * time.Minute)
 
-		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("state %q when no such alert is listed any more", s.State)
-		}
+		r.wantState(unit, health.OK, "")
 
 		r.stop()
 
-		if n := strings.Count(strings.Join(r.logged(), "\n"), "alerts of another tenant"); n != 1 {
-			t.Errorf("logged %d times", n)
-		}
+		r.wantLogged("alerts of another tenant", 1)
 	})
 }
 
@@ -244,16 +217,13 @@ func TestAlertsOfAnotherTenantShowAsFailingAndAreLoggedOnce(t *testing.T) {
 // seen-set is full, the status says why, and everything comes once there is room.
 func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 31)
+		r := newRig(t)
 		r.seen = &progress.Budget{PerUnit: 100, Always: 5, Total: 10}
 
 		begin := time.Now()
-		for i := range 5 {
-			r.api.add(fmt.Sprint(i), begin, begin)
-		}
+		r.list(5, begin, 0)
 
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(2 * time.Minute)
 		r.want(5, 1)
 
@@ -266,7 +236,7 @@ func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		r.want(5, 1)
 
-		status := tenant.snapshot()
+		status := unit.snapshot()
 		if status.State != "failing" || !strings.Contains(status.Remedy, "sweep_lookback") {
 			t.Errorf("%s: %s; %s", status.State, status.Message, status.Remedy)
 		}

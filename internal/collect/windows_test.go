@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -9,75 +8,22 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
-	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/tick"
 )
-
-// poisoned is a Reader whose API cannot answer one window until it is fixed.
-type poisoned struct {
-	*tenantAPI
-	window   defender.Window
-	fixed    time.Time
-	avoided  []defender.Window
-	deferred bool
-}
-
-func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
-	if !p.deferred && w.From <= p.window.From {
-		p.deferred = true
-		if err := s.(defender.DeferringSink).Defer(p.window, "HTTP 500 for this millisecond"); err != nil {
-			return err
-		}
-	}
-
-	return p.tenantAPI.Read(ctx, w, outside{s, p.window})
-}
-
-func (p *poisoned) ReadDeferred(ctx context.Context, w defender.Window, s defender.Sink) error {
-	if time.Now().Before(p.fixed) {
-		return &defender.Error{Fault: advice.Fault{Problem: "still broken"}, Status: 500}
-	}
-
-	return p.tenantAPI.Read(ctx, w, s)
-}
-
-func (p *poisoned) Avoid(w defender.Window) { p.avoided, p.deferred = append(p.avoided, w), true }
-
-// outside drops the rows of a window.
-type outside struct {
-	defender.Sink
-	w defender.Window
-}
-
-func (o outside) Row(raw []byte) error {
-	if at := describeSIEM(raw).Updated; at >= o.w.From && at < o.w.To {
-		return nil
-	}
-
-	return o.Sink.Row(raw)
-}
 
 func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 20)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin.Add(-time.Hour), begin)
 		r.api.add("1", begin.Add(-30*time.Minute), begin)
 		r.api.add("2", begin, begin)
-		at := tick.FromTime(begin.Add(-30 * time.Minute))
-		p := &poisoned{
-			tenantAPI: r.api,
-			window:    defender.Window{From: at, To: at + tick.Millisecond},
-			fixed:     begin.Add(50 * time.Hour),
-		}
-		r.cfg.Reader = p
-		tenant := r.start()
-
+		p := r.poison(begin.Add(-30*time.Minute), begin.Add(50*time.Hour))
+		unit := r.start()
 		time.Sleep(10 * time.Hour)
-		r.arrivedOnce(t, "0", "2")
+		r.wantOnce("0", "2")
 
-		s := tenant.snapshot()
+		s := unit.snapshot()
 		if s.Deferred != 1 || s.State != "failing" ||
 			!strings.Contains(s.Message, "deferred: HTTP 500 for this millisecond") ||
 			s.Remedy == "" {
@@ -89,11 +35,10 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 		}
 
 		r.kill()
-		tenant = r.start()
-
+		unit = r.start()
 		time.Sleep(30 * time.Hour)
 
-		if s := tenant.snapshot(); s.Deferred != 1 || s.State != "failing" || s.Message == "" {
+		if s := unit.snapshot(); s.Deferred != 1 || s.State != "failing" || s.Message == "" {
 			t.Errorf("after the restart %d deferred, state %s, reason %q", s.Deferred, s.State, s.Message)
 		}
 
@@ -101,15 +46,13 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 			t.Errorf("after the restart %v was avoided", p.avoided)
 		}
 
-		r.arrivedOnce(t, "0", "2")
+		r.wantOnce("0", "2")
 		time.Sleep(12 * time.Hour)
-		r.arrivedOnce(t, "0", "1", "2")
+		r.wantOnce("0", "1", "2")
 
-		if n := r.deferred(); n != 0 {
-			t.Errorf("%d entries are still listed", n)
-		}
+		r.wantDeferred(0)
 
-		if s := tenant.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Message != "" {
+		if s := unit.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Message != "" {
 			t.Errorf("afterwards %d deferred, state %s, reason %q", s.Deferred, s.State, s.Message)
 		}
 
@@ -117,25 +60,9 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 	})
 }
 
-// arrivedOnce fails the test unless exactly these alerts arrived, each once.
-func (r *rig) arrivedOnce(t *testing.T, ids ...string) {
-	t.Helper()
-
-	counts := r.chunk.counts()
-	for _, id := range ids {
-		if counts[id] != 1 {
-			t.Errorf("alert %s arrived %d times", id, counts[id])
-		}
-	}
-
-	if len(counts) != len(ids) {
-		t.Errorf("%d alerts arrived; want %d", len(counts), len(ids))
-	}
-}
-
 func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 21)
+		r := newRig(t)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 
@@ -148,11 +75,10 @@ func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 
 			return nil
 		}
-		tenant := r.start()
-
+		unit := r.start()
 		time.Sleep(5 * time.Minute)
 
-		if s := tenant.snapshot(); s.Errors != 0 || s.State == "failing" {
+		if s := unit.snapshot(); s.Errors != 0 || s.State == "failing" {
 			t.Errorf("a budget counts as a failure: %+v", s)
 		}
 
@@ -169,17 +95,11 @@ func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 
 func TestAClockThatWasAheadDelaysNoDeferredWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 20)
+		r := newRig(t)
 		begin := time.Now()
 
 		r.api.add("1", begin.Add(-30*time.Minute), begin)
-		at := tick.FromTime(begin.Add(-30 * time.Minute))
-		p := &poisoned{
-			tenantAPI: r.api,
-			window:    defender.Window{From: at, To: at + tick.Millisecond},
-			fixed:     begin.Add(90 * time.Minute),
-		}
-		r.cfg.Reader = p
+		r.poison(begin.Add(-30*time.Minute), begin.Add(90*time.Minute))
 		r.start()
 
 		time.Sleep(time.Hour)
@@ -194,17 +114,7 @@ func TestAClockThatWasAheadDelaysNoDeferredWindow(t *testing.T) {
 		r.start()
 		time.Sleep(longestRetry + 2*time.Minute)
 
-		r.arrivedOnce(t, "1")
+		r.wantOnce("1")
 		r.stop()
 	})
-}
-
-// describeSIEM is what a row of the SIEM API says about itself.
-func describeSIEM(raw []byte) alert.Row {
-	d, err := alert.NewDescriber(alert.SIEM)
-	if err != nil {
-		panic(err)
-	}
-
-	return d.Describe(raw)
 }
