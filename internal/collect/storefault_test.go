@@ -19,7 +19,7 @@ func TestAStoreThatIsAwayIsLoggedOnceForAllTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tenants = 20
 
-		r := newRig(t, 1)
+		r := newRig(t)
 
 		var away atomic.Bool
 
@@ -39,7 +39,7 @@ func TestAStoreThatIsAwayIsLoggedOnceForAllTenants(t *testing.T) {
 		u := r.start()
 
 		for i := 1; i < tenants; i++ {
-			other := r.tenant()
+			other := r.config()
 			other.Key.TenantID = alert.TenantID(fmt.Sprintf("other%d.test", i))
 			other.Name = fmt.Sprintf("other%d", i)
 			r.in.Add(other)
