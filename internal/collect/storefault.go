@@ -50,35 +50,36 @@ func (in *Input) showStoreFault(s *store.Status) {
 	s.State, s.Since, s.Trouble = health.Failing, f.since, f.trouble
 }
 
-// storeFaults are the units whose last poll failed because of the store, of progress or
-// of tokens. While a database is away all units meet the same fault, so that it is
-// logged once for all of them.
+// storeFaults has the units whose last poll failed because of the store, of progress or
+// of tokens. While a database cannot be reached, all units have the same fault, which
+// is logged once for all of them.
 type storeFaults struct {
-	mu    sync.Mutex // guards the fields below
-	units map[*Unit]bool
-	told  faultLog
+	mu     sync.Mutex // guards the fields below
+	units  map[*Unit]bool
+	logged faultLog
 }
 
 // ofStore reports whether a poll failed because of the store.
 func (v verdict) ofStore() bool { return v.kind == transient && v.trouble.Reason == advice.Store }
 
-// met notes that the poll of a unit failed because of the store. It reports whether the
-// caller is to log that.
+// met notes that the poll of a unit failed because of the store. It reports whether that
+// is to be logged now. If so, the caller logs it.
 func (f *storeFaults) met(u *Unit, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	if f.units == nil {
-		f.units, f.told.every = make(map[*Unit]bool), reminder
+		f.units = make(map[*Unit]bool)
+		f.logged.every = reminder
 	}
 
 	f.units[u] = true
 
-	return f.told.due(now)
+	return f.logged.due(now)
 }
 
-// over notes that a unit does not meet the fault any more. It reports whether the fault
-// was logged, and this was the last unit that met it.
+// over notes that a unit does not have the fault any more. It reports whether the fault
+// was logged and no other unit has it.
 func (f *storeFaults) over(u *Unit) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,38 +90,37 @@ func (f *storeFaults) over(u *Unit) bool {
 
 	delete(f.units, u)
 
-	return len(f.units) == 0 && f.told.over()
+	return len(f.units) == 0 && f.logged.over()
 }
 
 // logFailed logs that a poll has failed, unless that was logged lately.
 func (p *poller) logFailed(ctx context.Context, v verdict, now time.Time) {
-	level, line := levelOf(v), describe(v)
-
+	line := describe(v)
 	due := false
 
-	switch {
-	case !v.ofStore():
-		due = p.failure.due(now)
-	case p.in.storeFaults.met(p.Unit, now):
-		due = true
+	if v.ofStore() {
+		due = p.in.storeFaults.met(p.Unit, now)
 		line += "; other tenants that meet the same fault are not reported"
+	} else {
+		due = p.failure.due(now)
 	}
 
 	if due {
-		p.log.Log(ctx, level, line)
+		p.log.Log(ctx, levelOf(v), line)
 	} else {
 		p.log.Debug("still failing: " + v.trouble.Message)
 	}
 }
 
-// logWorks logs that a poll works after one that has failed.
+// logWorks logs that a poll succeeded after one that had failed. If that had failed
+// because of the store, storeFaultOver logs it instead, for all units.
 func (p *poller) logWorks() {
 	if !p.verdict.ofStore() {
 		p.log.Info("works again")
 	}
 }
 
-// storeFaultOver notes that the store is not what keeps the unit from polling.
+// storeFaultOver notes that the store does not keep the unit from polling any more.
 func (p *poller) storeFaultOver() {
 	if p.in.storeFaults.over(p.Unit) {
 		p.in.log.Info("the store works again, and all tenants are polled")

@@ -11,9 +11,9 @@ import (
 // signs are the times that the sender shows to other goroutines, for Blocked. They are
 // in nanoseconds since 1970; 0 means that it is not so.
 type signs struct {
-	refused atomic.Int64 // since when everything is refused
-	paused  atomic.Int64 // since when the input is paused
-	ticked  atomic.Int64 // when the collect callback last came
+	refused atomic.Int64 // since this time everything is refused
+	paused  atomic.Int64 // since this time the input is paused
+	ticked  atomic.Int64 // at this time the collect callback came last
 }
 
 const (
