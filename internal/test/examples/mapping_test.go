@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -385,94 +384,96 @@ func theFile(things []thing, inFile, inProcess string) []string {
 
 // alert is the line of endpoint and graph.
 func (l *line) alert(a map[string]any, get func(...string) string, id string, f unit) {
+	graph := f.api == "graph"
+
+	var things []thing
+
+	for _, e := range list(a["evidence"]) {
+		if graph {
+			things = append(things, graphThing(e))
+		} else {
+			things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
+		}
+	}
+
+	file := theFile(things, "", "")
+
+	user := best(things, "user", "domainName", "accountName|userPrincipalName")
+	if graph {
+		file = theFile(things, "fileDetails.", "imageFile.")
+		user = best(things, "user", "userAccount.domainName", "userAccount.accountName|userAccount.userPrincipalName",
+			"userAccount.userSid|userAccount.azureAdUserId")
+	}
+
+	host := best(things, "device", "deviceDnsName|hostName", "mdeDeviceId")
+	sources := all(things, "ip", "ipAddress")
+
+	if graph {
+		l.time("rt", a["createdDateTime"])
+		l.time("start", a["firstActivityDateTime"])
+		l.time("end", a["lastActivityDateTime"])
+	} else {
+		l.time("rt", a["alertCreationTime"])
+		l.time("start", a["firstEventTime"])
+		l.time("end", a["lastEventTime"])
+	}
+
 	l.add("externalId", 40, "", get("id"))
 	l.add("cat", 1023, "", get("category"))
 	l.add("sourceServiceName", 1023, "", get("detectionSource"))
 	l.add("outcome", 63, "", get("status"))
 
-	var things []thing
-
-	if f.api == "graph" {
-		things = l.graphAlert(a, get)
+	if graph {
+		l.add("shost", 1023, "", host[0])
+		l.add("deviceExternalId", 255, "", host[1])
+		l.add("sntdom", 255, "", user[0])
+		l.add("suser", 1023, "", user[1])
+		l.add("suid", 1023, "", user[2])
 	} else {
-		things = l.endpointAlert(a, get)
+		l.add("shost", 1023, "", get("computerDnsName"))
+		l.add("deviceExternalId", 255, "", get("machineId"))
+
+		domain, name := text(at(a["relatedUser"], "domainName")), text(at(a["relatedUser"], "userName"))
+		if domain != "" || name != "" {
+			user = []string{domain, name}
+		}
+
+		l.add("sntdom", 255, "", user[0])
+		l.add("suser", 1023, "", user[1])
 	}
 
-	l.addresses(all(things, "ip", "ipAddress"))
+	l.addresses(sources)
 	l.add("request", 1023, "", find(things, "url", "url"))
+	l.add("fname", 1023, "", file[0])
+	l.add("filePath", 1023, "", file[1])
+	l.add("fileHash", 255, "", file[2])
+	l.add("sproc", 1023, "", file[4])
+
+	if graph {
+		l.add("cs1", 4000, "ThreatName", get("threatDisplayName"))
+	} else {
+		l.add("cs1", 4000, "ThreatName", get("threatName"))
+	}
 
 	if whole := get("id"); len(whole) > 40 {
 		l.add("cs2", 4000, "FullId", whole)
 	}
 
 	l.add("cs3", 4000, "RecordId", id)
+
+	if graph {
+		l.add("cs4", 4000, "Actor", get("actorDisplayName"))
+	}
+
 	l.add("cs5", 4000, "MitreTechniques", get("mitreTechniques"))
+	l.add("cs6", 4000, "Sha256", file[3])
+
+	if graph {
+		l.add("flexString1", 1023, "AlertLink", get("alertWebUrl"))
+	}
+
 	l.add("flexString2", 1023, "Tenant", f.tenant)
 	l.add("msg", 1023, "", get("description"))
-}
-
-// graphAlert adds what only graph names so, and returns the things of the alert.
-func (l *line) graphAlert(a map[string]any, get func(...string) string) (things []thing) {
-	for _, e := range list(a["evidence"]) {
-		things = append(things, graphThing(e))
-	}
-
-	l.time("rt", a["createdDateTime"])
-	l.time("start", a["firstActivityDateTime"])
-	l.time("end", a["lastActivityDateTime"])
-
-	host := best(things, "device", "deviceDnsName|hostName", "mdeDeviceId")
-	l.add("shost", 1023, "", host[0])
-	l.add("deviceExternalId", 255, "", host[1])
-
-	user := best(things, "user", "userAccount.domainName", "userAccount.accountName|userAccount.userPrincipalName",
-		"userAccount.userSid|userAccount.azureAdUserId")
-	l.add("sntdom", 255, "", user[0])
-	l.add("suser", 1023, "", user[1])
-	l.add("suid", 1023, "", user[2])
-
-	l.file(theFile(things, "fileDetails.", "imageFile."))
-	l.add("cs1", 4000, "ThreatName", get("threatDisplayName"))
-	l.add("cs4", 4000, "Actor", get("actorDisplayName"))
-	l.add("flexString1", 1023, "AlertLink", get("alertWebUrl"))
-
-	return things
-}
-
-// endpointAlert adds what only endpoint names so, and returns the things of the alert.
-func (l *line) endpointAlert(a map[string]any, get func(...string) string) (things []thing) {
-	for _, e := range list(a["evidence"]) {
-		things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
-	}
-
-	l.time("rt", a["alertCreationTime"])
-	l.time("start", a["firstEventTime"])
-	l.time("end", a["lastEventTime"])
-	l.add("shost", 1023, "", get("computerDnsName"))
-	l.add("deviceExternalId", 255, "", get("machineId"))
-
-	user := best(things, "user", "domainName", "accountName|userPrincipalName")
-
-	domain, name := text(at(a["relatedUser"], "domainName")), text(at(a["relatedUser"], "userName"))
-	if domain != "" || name != "" {
-		user = []string{domain, name}
-	}
-
-	l.add("sntdom", 255, "", user[0])
-	l.add("suser", 1023, "", user[1])
-	l.file(theFile(things, "", ""))
-	l.add("cs1", 4000, "ThreatName", get("threatName"))
-
-	return things
-}
-
-// file adds the name, path, hashes and process of a file.
-func (l *line) file(file []string) {
-	l.add("fname", 1023, "", file[0])
-	l.add("filePath", 1023, "", file[1])
-	l.add("fileHash", 255, "", file[2])
-	l.add("cs6", 4000, "Sha256", file[3])
-	l.add("sproc", 1023, "", file[4])
 }
 
 // graphThing is a piece of evidence of Graph.
@@ -533,8 +534,35 @@ var graphNames = incidentNames{
 }
 
 func (l *line) incident(a map[string]any, get func(...string) string, id string, f unit, names incidentNames) {
-	alerts := list(a["alerts"])
-	of := summary(alerts, names)
+	var (
+		things     []thing
+		techniques []string
+		seen       = map[string]bool{}
+		start, end time.Time
+		actor      string
+		alerts     = list(a["alerts"])
+	)
+	for _, alert := range alerts {
+		things = append(things, names.things(alert)...)
+		for _, v := range list(at(alert, "mitreTechniques")) {
+			if s := text(v); s != "" && !seen[s] {
+				seen[s], techniques = true, append(techniques, s)
+			}
+		}
+
+		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, names.first))); err == nil &&
+			(start.IsZero() || t.Before(start)) {
+			start = t
+		}
+
+		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, names.last))); err == nil && t.After(end) {
+			end = t
+		}
+
+		if actor == "" {
+			actor = text(at(alert, names.actor))
+		}
+	}
 
 	firstAlert := func(key string) string {
 		if len(alerts) == 0 {
@@ -543,17 +571,19 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 
 		return text(at(alerts[0], key))
 	}
-	user := best(of.things, "user", names.user...)
-	host := best(of.things, "device", names.host...)
+	file := theFile(things, names.inFile, names.inProcess)
+	user := best(things, "user", names.user...)
+	host := best(things, "device", names.host...)
+	sources := all(things, "ip", "ipAddress")
 
 	l.time("rt", a[names.created])
 
-	if !of.start.IsZero() {
-		l.add("start", 20, "", strconv.FormatInt(of.start.UnixMilli(), 10))
+	if !start.IsZero() {
+		l.add("start", 20, "", strconv.FormatInt(start.UnixMilli(), 10))
 	}
 
-	if !of.end.IsZero() {
-		l.add("end", 20, "", strconv.FormatInt(of.end.UnixMilli(), 10))
+	if !end.IsZero() {
+		l.add("end", 20, "", strconv.FormatInt(end.UnixMilli(), 10))
 	}
 
 	l.add("externalId", 40, "", get(names.id))
@@ -565,50 +595,18 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 	l.add("sntdom", 255, "", user[0])
 	l.add("suser", 1023, "", user[1])
 	l.add("suid", 1023, "", user[2])
-	l.addresses(all(of.things, "ip", "ipAddress"))
-	l.add("request", 1023, "", find(of.things, "url", "url"))
-	l.file(theFile(of.things, names.inFile, names.inProcess))
+	l.addresses(sources)
+	l.add("request", 1023, "", find(things, "url", "url"))
+	l.add("fname", 1023, "", file[0])
+	l.add("filePath", 1023, "", file[1])
+	l.add("fileHash", 255, "", file[2])
+	l.add("sproc", 1023, "", file[4])
 	l.add("cs3", 4000, "RecordId", id)
-	l.add("cs4", 4000, "Actor", of.actor)
-	l.add("cs5", 4000, "MitreTechniques", strings.Join(of.techniques, ","))
+	l.add("cs4", 4000, "Actor", actor)
+	l.add("cs5", 4000, "MitreTechniques", strings.Join(techniques, ","))
+	l.add("cs6", 4000, "Sha256", file[3])
 	l.add("cnt", 10, "", strconv.Itoa(len(alerts)))
 	l.add("flexString2", 1023, "Tenant", f.tenant)
-}
-
-// incidentSummary is what an incident has of its alerts.
-type incidentSummary struct {
-	things     []thing
-	techniques []string
-	start, end time.Time // of the first and the last activity
-	actor      string
-}
-
-func summary(alerts []any, names incidentNames) (s incidentSummary) {
-	for _, alert := range alerts {
-		s.things = append(s.things, names.things(alert)...)
-
-		for _, v := range list(at(alert, "mitreTechniques")) {
-			if technique := text(v); technique != "" && !slices.Contains(s.techniques, technique) {
-				s.techniques = append(s.techniques, technique)
-			}
-		}
-
-		first, err := time.Parse(time.RFC3339Nano, text(at(alert, names.first)))
-		if err == nil && (s.start.IsZero() || first.Before(s.start)) {
-			s.start = first
-		}
-
-		last, err := time.Parse(time.RFC3339Nano, text(at(alert, names.last)))
-		if err == nil && last.After(s.end) {
-			s.end = last
-		}
-
-		if s.actor == "" {
-			s.actor = text(at(alert, names.actor))
-		}
-	}
-
-	return s
 }
 
 // differs says how a CEF line that arrived differs from the one that should have; both
