@@ -220,13 +220,13 @@ func (a *acquisition) signInAll(ctx context.Context, wanted []chosen, listen loo
 		err := a.runOne(ctx, one, listen)
 		codes = append(codes, exitCode(err))
 
-		var silent *told
+		var silent *printedError
 		if err != nil && !errors.As(err, &silent) {
 			a.c.say("%s: %v", name, err)
 		}
 
 		if ctx.Err() != nil || slices.Contains(codes, exitInterrupted) {
-			return &told{exitInterrupted}
+			return &printedError{exitInterrupted}
 		}
 	}
 

@@ -156,7 +156,7 @@ func (a *acquisition) store(
 	return nil
 }
 
-// tryAPI asks for one alert and notes what the API says.
+// tryAPI asks for one alert and records what the API answers.
 func (a *acquisition) tryAPI(
 	ctx context.Context,
 	t config.Tenant,
@@ -189,7 +189,7 @@ func (a *acquisition) tryAPI(
 	}
 }
 
-// refused notes that the API refused the token, and what can be done about it.
+// refused records that the API refused the token, and what can be done about it.
 func (r *acquired) refused(t config.Tenant, err error) {
 	r.Answer = "refused"
 	has := permitted(t.API, slices.Concat(r.Scp, r.Roles))
@@ -320,7 +320,7 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		a.c.say("the token is stored, but the API could not be tried: %v", r.err)
 	}
 
-	return &told{exitCode(r.err)}
+	return &printedError{exitCode(r.err)}
 }
 
 func by(account string) string {

@@ -96,9 +96,9 @@ type homeReport struct {
 	Consentable int `json:"consentable"`
 }
 
-// tryHome finds out what a sign-in in the provider's own tenant is good for. What is not
-// possible with it is no failure: customers can be listed by hand, and consent is theirs
-// to give.
+// tryHome finds out what a sign-in in the provider's own tenant can be used for. It is
+// not a failure if something is not possible: customers can be listed by hand, and they
+// can consent themselves.
 func (a *acquisition) tryHome(
 	ctx context.Context,
 	t config.Tenant,
@@ -183,7 +183,7 @@ func multiFactor(access tokens.Access) string {
 	return "no"
 }
 
-// outcomeOf says what became of a request, and why.
+// outcomeOf returns the outcome of a request, and its problem if it failed.
 func outcomeOf(err error) (outcomeText, problem string) {
 	if err == nil {
 		return "ok", ""

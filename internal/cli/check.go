@@ -123,7 +123,7 @@ func (c *cli) check(ctx context.Context, path string, o checkOptions) error {
 	}
 
 	if r.ExitCode != exitOK {
-		return &told{r.ExitCode}
+		return &printedError{r.ExitCode}
 	}
 
 	return nil

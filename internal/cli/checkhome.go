@@ -67,7 +67,7 @@ func (c *cli) visitHomes(ctx context.Context, inputs []lint.Input, open *stores)
 			}
 
 			if in.Discovery != nil {
-				homes[key].mustList()
+				homes[key].requireList()
 			}
 		}
 	}
@@ -128,16 +128,16 @@ func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, 
 	}
 }
 
-// fail notes that the sign-in did not succeed. signIn is the value of its key.
+// fail records that the sign-in did not succeed. signIn is "refused" or "failed".
 func (h *homeVisit) fail(err error, signIn string) {
 	h.Problem = err.Error()
 	h.Code = exitCode(err)
 	h.SignIn = signIn
 }
 
-// mustList notes that an input cannot do without the list of customers. Without discovery
-// it only adds to what is known.
-func (h *homeVisit) mustList() {
+// requireList makes a missing list of customers a failure, for an input with discovery.
+// For other inputs the list only adds to what is known.
+func (h *homeVisit) requireList() {
 	switch {
 	case h.Customers == "refused":
 		h.Code = worst(h.Code, exitNotAuthorised)
@@ -150,9 +150,9 @@ func (h *homeVisit) mustList() {
 	}
 }
 
-// tenantsOf returns the tenants of an input: those that are listed, and those that its
-// customers become, as the input would have them after the list of this moment. What is
-// wrong with the settings of these shows in the findings.
+// tenantsOf returns the tenants of an input: those that its configuration lists, and
+// the customers that discovery adds to them, as they would be if the input read the
+// list now. Wrong settings of these are reported as the problem of home.
 func (c *cli) tenantsOf(
 	ctx context.Context, in lint.Input, homes map[homeOf]*homeVisit, set *settings,
 ) []config.Tenant {
@@ -170,7 +170,7 @@ func (c *cli) tenantsOf(
 		known, _ = known.Update(home.list, c.Now(), func(*partner.KnownCustomer) bool { return true })
 	}
 
-	home.note(known)
+	home.noteGone(known)
 
 	found, fault := tenantsOfKnown(in.Discovery, known)
 	err = errors.Join(err, fault)
@@ -186,8 +186,8 @@ func (c *cli) tenantsOf(
 	return append(in.Tenants[:len(in.Tenants):len(in.Tenants)], found...)
 }
 
-// note remembers who is gone of those that are known.
-func (h *homeVisit) note(known partner.Known) {
+// noteGone records which of the known customers are gone.
+func (h *homeVisit) noteGone(known partner.Known) {
 	h.gone = map[alert.TenantID]*partner.KnownCustomer{}
 
 	for i := range known.Customers {

@@ -65,7 +65,7 @@ func (s *comparedSide) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// add notes an alert. Of several versions the last one counts.
+// add records an alert. Of several versions the last one counts.
 func (s *comparedSide) add(row gjson.Result) {
 	names := s.facts.Alert
 
@@ -145,8 +145,8 @@ func (r *comparison) without(side, other *comparedSide) (all, both int, only []c
 	return all, both, only
 }
 
-// mostListed is how many alerts of one API are printed for people.
-const mostListed = 20
+// maxListed is how many alerts of one API are printed without --json.
+const maxListed = 20
 
 // print writes the result for people.
 func (r *comparison) print(w io.Writer) error {
@@ -165,8 +165,8 @@ func (r *comparison) print(w io.Writer) error {
 	return err
 }
 
-// only writes the alerts that only one API lists: how many of each source, and the first
-// of them.
+// only writes which alerts only one API lists: how many of each source, and the first
+// maxListed of them.
 func only(b *strings.Builder, api alert.API, list []comparedAlert) {
 	fmt.Fprintf(b, "%-24s %d\n", "only "+string(api), len(list))
 
@@ -180,7 +180,7 @@ func only(b *strings.Builder, api alert.API, list []comparedAlert) {
 	}
 
 	for i, a := range list {
-		if i == mostListed {
+		if i == maxListed {
 			fmt.Fprintf(b, "  … and %d more; --json prints all\n", len(list)-i)
 			return
 		}

@@ -35,7 +35,7 @@ type consenting struct {
 	asking atomic.Pointer[partner.Error]
 }
 
-// consented is what became of the consent for one customer, as --json prints it.
+// consented is the result of the consent for one customer, as --json prints it.
 type consented struct {
 	TenantID   alert.TenantID `json:"tenant_id"`
 	TenantName string         `json:"tenant_name"`
@@ -328,7 +328,7 @@ func (n *consenting) ask(
 	}
 }
 
-// failed notes why there is no consent.
+// failed records why there is no consent.
 func (r *consented) failed(err error) {
 	r.code = exitCode(err)
 	r.Result = outcome(err)
@@ -339,7 +339,7 @@ func (r *consented) failed(err error) {
 	}
 }
 
-// report prints what became of the consents.
+// report prints the results of the consents.
 func (n *consenting) report(rows []*consented) error {
 	if n.json {
 		if err := printJSON(n.c.Out, rows); err != nil {

@@ -18,9 +18,9 @@ type discovered struct {
 	AutoExtend      bool           `json:"auto_extend"`
 	// Roles are the names of those that matter.
 	Roles []string `json:"roles"`
-	// Consent is "ok", "missing", or empty where it is not known. API is what became of
-	// a request, "ok", "refused" or "failed", after the names of the APIs where there are
-	// several; empty where none was sent.
+	// Consent is "ok", "missing", or empty where it is not known. API is the result of
+	// a request: "ok", "refused" or "failed", each after the name of its API if there
+	// are several; empty where none was sent.
 	Consent string        `json:"consent"`
 	API     string        `json:"api"`
 	Reason  advice.Reason `json:"reason"`
@@ -84,7 +84,7 @@ func relationshipFault(c *partner.Customer, now time.Time) *advice.Fault {
 	return nil
 }
 
-// tried takes over how a visit ended; several says that the customer has other APIs too.
+// tried adds the result of a visit; several says that the customer has other APIs too.
 func (r *discovered) tried(v *visit, several bool) {
 	answer := v.Answer
 	if answer == "" {

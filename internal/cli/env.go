@@ -13,29 +13,30 @@ import (
 	"fluent-bit-defender/internal/identity"
 )
 
-// Env is what the commands need of the world. Tests bring their own.
+// Env is what the commands need from the system around them. Tests have their own.
 type Env struct {
-	// In brings pasted answers and prompted values; Out has results only, Err all else.
+	// In is where answers and secrets are read from. Results alone go to Out, everything
+	// else to Err.
 	In       io.Reader
 	Out, Err io.Writer
-	// LookupEnv gives an environment variable.
+	// LookupEnv returns an environment variable, as os.LookupEnv does.
 	LookupEnv func(string) (string, bool)
 	// Now is the clock, Sleep waits for a time or until ctx ends; nil waits on the
 	// machine's clock.
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration) error
-	// InTerminal, OutTerminal and ErrTerminal report whether a person is there to answer,
-	// and looks at Out and Err. On a terminal what is no printable character is written
-	// as an escape; a pipe gets it as it is.
+	// InTerminal says that a person is there to answer, OutTerminal and ErrTerminal
+	// that one reads Out and Err. On a terminal characters that are not printable are
+	// written as escapes; a pipe gets them unchanged.
 	InTerminal, OutTerminal, ErrTerminal bool
 	// Columns returns how wide the terminal is, 0 if that is not known; nil is for no
 	// terminal.
 	Columns func() int
 	// Rows returns how many lines the terminal has, 0 or nil as for Columns.
 	Rows func() int
-	// ReadLine reads a line from the terminal, hidden or seen, and is used when
-	// InTerminal. It calls prompt when nothing that is typed from then on is seen of a
-	// hidden line. io.EOF: the person ended the input.
+	// ReadLine reads a line from the terminal; it is used when InTerminal is set. If
+	// hidden is set, what is typed is not shown, and prompt is called only when that is
+	// sure. It returns io.EOF when the person ended the input.
 	ReadLine func(hidden bool, prompt func()) (string, error)
 	// RestoreTerminal undoes what an interrupted ReadLine changed; nil where there is
 	// nothing to restore.
@@ -43,8 +44,8 @@ type Env struct {
 	// OpenBrowser opens an address in the person's browser. It may take seconds, and is
 	// called beside the wait for the browser's answer.
 	OpenBrowser func(address string) error
-	// Become gives the process, which root has started, the identity of another user;
-	// nil: it stays root.
+	// Become makes the process, which root has started, go on as another user. With nil
+	// it stays root.
 	Become func(uid int) error
 }
 

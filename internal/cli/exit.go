@@ -32,16 +32,16 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// told is an end whose reason has been printed already.
-type told struct{ code int }
+// printedError is an error whose text has been printed already.
+type printedError struct{ code int }
 
 // Error implements error.
-func (e *told) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+func (e *printedError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	var (
-		t       *told
+		t       *printedError
 		usage   *usageError
 		refused *defender.Error
 	)
@@ -77,7 +77,7 @@ func worst(codes ...int) int {
 // of them: nil if all succeeded, else an error whose text was printed already.
 func endOf(codes []int) error {
 	if code := worst(codes...); code != exitOK {
-		return &told{code}
+		return &printedError{code}
 	}
 
 	return nil

@@ -71,14 +71,14 @@ func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, e
 	for i, j := range jobs {
 		var err error
 		if files[i], err = createSecretFile(im.secretPath(j.name)); err != nil {
-			return nil, im.told(err)
+			return nil, im.reportAll(err)
 		}
 		defer files[i].abandon()
 	}
 
 	s, err := c.open(ctx, place{})
 	if err != nil {
-		return nil, im.told(err)
+		return nil, im.reportAll(err)
 	}
 	defer s.Close()
 
@@ -104,9 +104,9 @@ func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, e
 	return all, failed
 }
 
-// told prints an error that ends the import of every stanza: with --all the command
-// prints no error at its end, it only sets the exit code.
-func (im *importing) told(err error) error {
+// reportAll prints an error that ends the import of every stanza: with --all the
+// command prints no error at its end, it only sets the exit code.
+func (im *importing) reportAll(err error) error {
 	if im.all {
 		im.c.say("%v", err)
 	}

@@ -68,7 +68,7 @@ func limitWaiting(
 	return defender.WithWaiting(limited, w.begin), explain
 }
 
-// begin notes that a wait begins, and the function that it returns, that it has ended.
+// begin is called when a wait begins, and the function that it returns when it ends.
 func (w *waitLimit) begin() (done func()) {
 	if n := w.rows(); n != w.last {
 		w.last, w.waited = n, 0

@@ -11,9 +11,8 @@ import (
 // maxLogLine is the most that is printed of a logged line, in characters.
 const maxLogLine = 2000
 
-// sayHandler is the slog.Handler of the packages that a command uses: it prints warnings
-// and errors to stderr. What they log for information is of no use to whoever runs a
-// command.
+// sayHandler is the slog.Handler of the packages that a command uses: it prints
+// warnings and errors to stderr. The person who runs a command does not need the rest.
 type sayHandler struct{ c *cli }
 
 // Enabled implements slog.Handler.

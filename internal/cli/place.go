@@ -209,8 +209,8 @@ func (c *cli) becomeOwner(dir string) error {
 	}
 }
 
-// view is the store for looking only. A directory that is not there is empty, and is
-// not made.
+// view is the store, opened for reading only. A directory that does not exist counts as
+// empty, and is not created.
 type view struct {
 	s store.Store
 	// lost is the directory, if its tokens.db is gone while the copy of it is there.
@@ -346,8 +346,8 @@ func (v *view) discoveryNotice(ctx context.Context) *inputFault {
 	return &inputFault{string(trouble.Reason), trouble.Message, trouble.Remedy}
 }
 
-// noteStore notes in a tenant where its tokens are in this run, for the commands that
-// messages name.
+// noteStore records in a tenant where its tokens are in this run. Messages name
+// commands with it.
 func (c *cli) noteStore(t *config.Tenant, configured place) {
 	at, err := c.at(configured)
 	if err != nil {

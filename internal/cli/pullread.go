@@ -18,17 +18,17 @@ import (
 // How a pull tries again. An input does so for ever; a command ends when it makes no
 // progress.
 const (
-	mostFailures    = 6 // in a row
-	mostUnreachable = 4 // in a row, without a connection
-	mostWaiting     = 2 * time.Minute
-	firstRetry      = time.Second
-	longestRetry    = 15 * time.Second
-	deferredRounds  = 3
+	maxFailures    = 6 // in a row
+	maxUnreachable = 4 // in a row, without a connection
+	maxWaiting     = 2 * time.Minute
+	firstRetry     = time.Second
+	longestRetry   = 15 * time.Second
+	deferredRounds = 3
 )
 
-// pullRead reads the window of a pull as an input reads: what fails in passing is tried
-// again after a pause, or after the time that the service asks for, and goes on where the
-// last read had got to.
+// pullRead reads the window of a pull as an input reads: after a passing failure it
+// tries again, after a pause or the time that the service asks for, and goes on where
+// the last read ended.
 type pullRead struct {
 	c      *cli
 	tenant config.Tenant
@@ -135,20 +135,20 @@ func (r *pullRead) pause(err error) (pause time.Duration, again bool) {
 		auth *tokens.Error
 	)
 
-	asked, most := time.Duration(0), mostFailures
+	asked, most := time.Duration(0), maxFailures
 
 	switch {
 	case errors.As(err, &auth) && auth.Fate == advice.TryAgain:
 		asked = auth.RetryAfter
 		if auth.Refusal.Status == 0 {
-			most = mostUnreachable
+			most = maxUnreachable
 		}
 	case errors.As(err, &auth):
 		return 0, false
 	case errors.As(err, &api) && api.Fate == advice.TryAgain:
 		asked = api.RetryAfter
 		if api.Unreachable {
-			most = mostUnreachable
+			most = maxUnreachable
 		}
 	default:
 		return 0, false
@@ -163,7 +163,7 @@ func (r *pullRead) pause(err error) (pause time.Duration, again bool) {
 	}
 
 	r.waited += pause
-	if r.failures >= most || r.waited > mostWaiting {
+	if r.failures >= most || r.waited > maxWaiting {
 		return 0, false
 	}
 

@@ -143,7 +143,7 @@ func TestAPullThatGivesUpSaysWhatIsMissing(t *testing.T) {
 		t.Fatalf("printed %q, %v", out, err)
 	}
 
-	if !strings.Contains(err.Error(), "go on with --since "+minute(2).String()) || slept > mostWaiting {
+	if !strings.Contains(err.Error(), "go on with --since "+minute(2).String()) || slept > maxWaiting {
 		t.Errorf("%v after %v", err, slept)
 	}
 

@@ -52,7 +52,7 @@ func Run(ctx context.Context, env Env, args []string) int {
 		err = errors.Join(ctx.Err(), err)
 	}
 
-	var silent *told
+	var silent *printedError
 	switch {
 	case out.Err() == nil:
 	case errors.As(err, &silent):
@@ -244,8 +244,9 @@ func (c *cli) root() *cobra.Command {
 	return root
 }
 
-// mark notes when a command begins: what is wrong before is the command line's fault.
-// (Cobra looks at groups of flags after its hooks.)
+// mark makes each command set c.started when it begins: an error before that is a
+// mistake in the command line. (A hook of Cobra is too early: it checks groups of flags
+// later.)
 func (c *cli) mark(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil && !cmd.HasSubCommands() {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {

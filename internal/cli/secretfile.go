@@ -27,7 +27,7 @@ type secretFile struct {
 }
 
 // createSecretFile makes sure that path can be written, without touching what is there.
-// An empty path gives nil.
+// It returns nil if path is empty.
 func createSecretFile(path string) (*secretFile, error) {
 	if path == "" {
 		return nil, nil

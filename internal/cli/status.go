@@ -244,9 +244,9 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 	return r
 }
 
-// noteHolder notes which node polls a unit. The zero Holder is none. While a unit changes
-// hands that is so for a moment: only when nobody has written its status for a while is
-// it worth a line.
+// noteHolder records which node polls a unit; the zero Holder says that none does. That
+// is normal for a moment while a unit moves to another node, so a message is added only
+// when nobody has written the unit's status for a while.
 func (c *cli) noteHolder(r *reported, h store.Holder) {
 	r.SetHolder(h.Node, c.Now().Sub(h.Renewed))
 	r.Unowned = !h.Live && r.State != health.Stopped
@@ -347,11 +347,11 @@ var statusHeader = []string{
 
 const wideFrom = 11
 
-// statusLine is a line under the table. Units with the same text share one, whatever the
-// trace, which is another one with each poll.
+// statusLine is a line under the table. Units with the same text share one, even though
+// trace differs from poll to poll.
 type statusLine struct{ text, trace string }
 
-// statusLines returns what there is to say about a status under the table.
+// statusLines returns the lines about a status that are printed under the table.
 func (c *cli) statusLines(r reported) []statusLine {
 	var lines []statusLine
 

@@ -67,7 +67,7 @@ func (c *cli) checked(code int, text, data string) error {
 
 	fmt.Fprintln(c.Out, line)
 
-	return &told{code}
+	return &printedError{code}
 }
 
 // judge returns how bad a survey is, and why in one line. named says that tenants were
@@ -152,7 +152,8 @@ func (c *cli) grade(r reported, named bool) int {
 	return checkOK
 }
 
-// warningOf says what is worth a warning; empty if nothing is.
+// warningOf returns what a status is warned of, empty if there is no reason for a
+// warning.
 func (c *cli) warningOf(r reported) string {
 	switch {
 	case r.State == health.Failing:

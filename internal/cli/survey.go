@@ -34,10 +34,11 @@ type survey struct {
 // more.
 const vanishedAfter = 24 * time.Hour
 
-// scarce is how much room on the disk is too little.
+// scarce is how many free bytes on the disk are too few.
 const scarce = 64 << 20
 
-// survey reads the statuses that v asks for, and what there is to say about all of them.
+// survey reads the statuses that v asks for, and the notices that are about all of
+// them.
 func (c *cli) survey(ctx context.Context, s *view, v statusView) (survey, error) {
 	all, err := c.statuses(ctx, s)
 	if err != nil {
@@ -140,8 +141,8 @@ func newestOf(all []reported) (newest time.Time) {
 	return newest
 }
 
-// markUnwritable gives a reason to statuses that are stale although the inputs run: they
-// cannot write to the store.
+// markUnwritable sets the reason of statuses that are stale although the inputs run:
+// the inputs cannot write to the store.
 func (c *cli) markUnwritable(all []reported, dir string) (notices []string) {
 	newest := newestOf(all)
 

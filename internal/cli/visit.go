@@ -91,7 +91,7 @@ func (s *stores) get(ctx context.Context, at place) (store.Store, *tokens.Keeper
 	return s.open[name], s.keep[name], s.errs[name]
 }
 
-// close writes what is left to write and closes everything; its errors are told.
+// close writes what is left to write and closes everything; it prints errors.
 func (s *stores) close(ctx context.Context) {
 	for name, st := range s.open {
 		if err := errors.Join(unsaved(ctx, s.keep[name]), st.Close()); err != nil {
@@ -148,7 +148,7 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input, set *settings) 
 		}
 	}
 
-	g.Wait() // its functions give no errors
+	g.Wait() // the functions return no errors
 
 	list := slices.SortedFunc(maps.Values(homes), func(a, b *homeVisit) int {
 		return cmp.Or(cmp.Compare(a.HomeTenantID, b.HomeTenantID), cmp.Compare(a.ClientID, b.ClientID))
@@ -272,7 +272,7 @@ func (c *cli) visitSignIn(ctx context.Context, v *visit, parts wiring.Parts, kee
 	return source
 }
 
-// inspect notes what the access token says of itself.
+// inspect records what the access token says about itself.
 func (v *visit) inspect(access tokens.Access, t config.Tenant) {
 	claims, err := tokens.Inspect(access.Token)
 	if err != nil {
@@ -302,8 +302,9 @@ func visitAPI(ctx context.Context, v *visit, parts wiring.Parts, source *tokens.
 	}
 }
 
-// fail notes why a visit ended. It reports whether err says something about the tenant:
-// an answer that was not awaited since the command was interrupted says nothing.
+// fail records why a visit ended. It reports whether err says something about the
+// tenant: an interrupted command did not wait for the answer, so its error says
+// nothing.
 func (v *visit) fail(ctx context.Context, err error) bool {
 	v.Code = exitCode(err)
 	if known := v.Code == exitNeedsSignIn || v.Code == exitNotAuthorised; ctx.Err() != nil && !known {
@@ -319,8 +320,8 @@ func (v *visit) fail(ctx context.Context, err error) bool {
 	return true
 }
 
-// outcome returns what became of a request that failed: it was refused, or nobody could
-// be asked.
+// outcome returns how a request failed: "refused" by the service, or "failed" where
+// there was no answer that counts.
 func outcome(err error) string {
 	if exitCode(err) == exitFailed {
 		return "failed"
@@ -329,7 +330,7 @@ func outcome(err error) string {
 	return "refused"
 }
 
-// ending notes when a credential ends; of several the first counts.
+// ending records when a credential ends; of several the one that ends first counts.
 func (v *visit) ending(f tokens.Forecast) {
 	if !f.Ends.IsZero() && (v.ends.IsZero() || f.Ends.Before(v.ends)) {
 		v.ends, v.Ends = f.Ends, measure.Moment(f.Ends)

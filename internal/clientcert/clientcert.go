@@ -1,6 +1,6 @@
 // Package clientcert reads the file of a client certificate. The check of a
-// configuration and the sign-in judge a file by the same rules, so that a file that
-// passes the check also signs in.
+// configuration and the sign-in both use it, so that a file that passes the check can
+// be used to sign in.
 package clientcert
 
 import (
@@ -13,8 +13,8 @@ import (
 	"fluent-bit-defender/internal/advice"
 )
 
-// Error is what is wrong with a file. It quotes nothing of the file, which holds the
-// key.
+// Error says what is wrong with a file. It quotes nothing of the file, which contains
+// the private key.
 type Error struct {
 	// Fault is about "the file".
 	advice.Fault
@@ -43,8 +43,8 @@ var errNotRSA = newError(
 	"make a certificate with an RSA key: Entra takes assertions signed with RSA only",
 )
 
-// Parse returns the private key in PEM text, and the certificate that belongs to it,
-// wherever in the text it stands. Its errors are *Error.
+// Parse returns the private key in PEM text, and the certificate that belongs to it;
+// the order in the text does not matter. Its errors are *Error.
 func Parse(text []byte) (*rsa.PrivateKey, *x509.Certificate, error) {
 	key, certs, err := readBlocks(bytes.TrimSpace(text))
 

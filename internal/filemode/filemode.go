@@ -42,9 +42,9 @@ type Error struct {
 	Problem string
 	// Remedy is what to do, with the command where there is one.
 	Remedy string
-	// Foreign: no mode is at fault, but the file or a directory belongs to a user who
-	// is neither root, nor the user of this process, nor named as trusted. That may be
-	// meant; it is for a warning.
+	// Foreign says that no mode is at fault, but that the file or a directory belongs
+	// to a user who is neither root, nor the user of this process, nor trusted. That
+	// may be intended, so it is a reason for a warning only.
 	Foreign bool
 }
 
@@ -55,9 +55,9 @@ func (e *Error) Error() string { return plain.Shell(e.Path) + " " + e.Problem + 
 // or put another one in its place. Trusted are root, the user of this process, and the
 // given users.
 //
-// A path that does not exist, or that may not be looked at, is judged as far as it can
-// be: reading it reports the rest. Only regular files and directories have a content
-// that modes protect; devices and pipes pass.
+// A path that does not exist, or that this process must not look at, is checked as far
+// as possible: an attempt to read it reports the rest. Modes protect the content of
+// regular files and directories only; devices and pipes pass.
 func Check(path string, trusted ...int) error {
 	path, err := fromWorkingDirectory(path)
 	if err != nil {
@@ -74,8 +74,8 @@ func Check(path string, trusted ...int) error {
 }
 
 // Owners returns the users other than root who own path or a directory on the way to
-// it, and can therefore put something else in its place. Where path does not exist yet,
-// it is what there is of the way to it that counts.
+// it, and can therefore put something else in its place. If path does not exist yet,
+// the directories on the way to it that exist count.
 func Owners(path string) ([]int, error) {
 	path, err := fromWorkingDirectory(path)
 	if err != nil {
@@ -121,8 +121,8 @@ type walk struct {
 
 	writable []*Error // for a group or for everybody
 	planted  *Error   // an entry of a shared directory that is not ours
-	owners   []int    // of what was seen, without root
-	foreign  *Error   // belongs to somebody else
+	owners   []int    // of everything seen so far, without root
+	foreign  *Error   // a file or directory that belongs to a user who is not trusted
 }
 
 // visit judges every component of an absolute path, and of the paths that symbolic
@@ -176,7 +176,8 @@ func (w *walk) visit(path string) {
 	}
 }
 
-// entry judges the owner of what stands in a directory that everybody may write to.
+// entry judges the owner of path, an entry of the directory dir, if everybody may write
+// to dir.
 func (w *walk) entry(dir, path string, info fs.FileInfo) {
 	owner := ownerOf(info)
 	if w.shared[dir] {
@@ -238,8 +239,8 @@ func writable(path string, mode fs.FileMode) *Error {
 	}
 }
 
-// result returns the worst that was found. A remedy for modes names everything that has
-// to change, so that one command is enough.
+// result returns the worst problem that was found, nil if there is none. A remedy for
+// modes names everything that has to change, so that one command is enough.
 func (w *walk) result() error {
 	switch {
 	case len(w.writable) > 0:
@@ -287,15 +288,15 @@ func readOnly(path string) bool {
 	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
-// ErrNotRegular is returned by Open for what is no regular file.
+// ErrNotRegular is returned by Open for what is not a regular file.
 var ErrNotRegular = errors.New("is not a regular file")
 
 // Open opens a regular file for reading. It never waits: the open of a named pipe
 // without a writer returns at once, and what is no regular file is refused with
 // ErrNotRegular.
 //
-// Where root's identity was given up (package identity), a file that only root may read
-// is opened nevertheless, if nobody but root can change it or the way to it.
+// After identity.Become, a file that only root may read is opened nevertheless, if
+// nobody but root can change it or a directory on the way to it.
 func Open(path string) (*os.File, error) {
 	f, err := open(path)
 	if !errors.Is(err, fs.ErrPermission) || !identity.Changed() {

@@ -5,9 +5,9 @@
 // two system calls of ours. A program with root's rights then reads and writes what the
 // owner may not. With the owner's rights it can do no more than the owner.
 //
-// The way back stays open (the saved user id), for the few files that the person who
-// called sudo has named and only root may read: see AsRoot. What is started meanwhile
-// (a browser) has no way back.
+// The process can go back to root (its saved user id is still root's), for the few
+// files that the person who called sudo has named and only root may read: see AsRoot.
+// Programs that it starts as the other user (a browser) cannot.
 package identity
 
 import (
@@ -32,11 +32,12 @@ type ids struct {
 
 var (
 	mu sync.Mutex
-	// owner is who this process works as, root who it was before; nil if it still is.
+	// owner is the user as whom this process works, root the one that it was before;
+	// both are nil until Become.
 	owner, root *ids
 )
 
-// Become gives the whole process, which runs as root, the identity of another user.
+// Become makes the whole process, which runs as root, work as another user from now on.
 func Become(uid int) error {
 	mu.Lock()
 	defer mu.Unlock()
@@ -87,7 +88,7 @@ func Become(uid int) error {
 	return nil
 }
 
-// idsOf returns the groups of a user. One that the machine does not know has the group
+// idsOf returns the ids of a user. A user whom the machine does not know has the group
 // of the same number.
 func idsOf(uid int) (ids, error) {
 	alone := ids{
@@ -163,8 +164,8 @@ func AsRoot(f func() error) error {
 	return f()
 }
 
-// change gives the calling thread alone another identity; the saved ids stay root's.
-// The user id comes first on the way to root, and last on the way back: only root may
+// change sets the identity of the calling thread alone; the saved ids stay root's. The
+// user id comes first on the way to root, and last on the way back: only root may
 // change groups.
 func change(to ids) error {
 	user := func() error { return raw(unix.SYS_SETRESUID, uintptr(to.uid), uintptr(to.uid), 0) }

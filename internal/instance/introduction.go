@@ -50,7 +50,8 @@ func describeTenants(cfg *config.Input) string {
 	}
 
 	if d := cfg.Discovery; d != nil {
-		customers := fmt.Sprintf("the customers of %s (listed every %s)", d.Home.HomeTenantID, config.FormatDuration(d.Every))
+		customers := fmt.Sprintf("the customers of %s (listed every %s)",
+			d.Home.HomeTenantID, config.FormatDuration(d.Every))
 		if len(cfg.Tenants) == 0 {
 			text = "polls " + customers
 		} else {
@@ -66,7 +67,9 @@ func describeTenants(cfg *config.Input) string {
 		return fmt.Sprintf("%s every %s", text, config.FormatDuration(shown[0]))
 	}
 
-	return fmt.Sprintf("%s every %s to %s", text, config.FormatDuration(shown[0]), config.FormatDuration(shown[len(shown)-1]))
+	first, last := config.FormatDuration(shown[0]), config.FormatDuration(shown[len(shown)-1])
+
+	return fmt.Sprintf("%s every %s to %s", text, first, last)
 }
 
 // describeStore says which store is in use, and whether tokens are encrypted.

@@ -1,8 +1,9 @@
-// Package logs holds what the packages agree on beside log/slog: how a line names the
-// tenant that it is about, and a logger that several inputs share.
+// Package logs adds to log/slog what the packages of this project share: the attribute
+// that names the tenant of a line, the level of traces, and a logger for several
+// inputs.
 //
-// Every package takes a *slog.Logger. What becomes of a line is decided by whoever makes
-// the logger: the plugin writes to Fluent Bit's log, the command line to stderr.
+// Every package takes a *slog.Logger. The program that makes it decides where lines go:
+// the plugin writes to Fluent Bit's log, the command line to stderr.
 package logs
 
 import "log/slog"

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// Relay prints through one of several loggers: what inputs share logs through any of
-// them that is still there. With none, lines are thrown away. The zero value has none;
-// the methods are safe for concurrent use.
+// Relay is for what several inputs share: its Logger prints through the logger of an
+// input that is still open. Without any logger, lines are dropped. The zero value has
+// none; the methods are safe for concurrent use.
 type Relay struct {
 	mu      sync.Mutex // guards loggers; not held while a line is printed
 	loggers []*slog.Logger
 }
 
-// Add lets lines go through log, too.
+// Add adds a logger that lines may be printed through.
 func (r *Relay) Add(log *slog.Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -23,7 +23,7 @@ func (r *Relay) Add(log *slog.Logger) {
 	r.loggers = append(r.loggers, log)
 }
 
-// Remove ends that. A logger that was added twice is removed once.
+// Remove removes a logger. One that was added twice is still there once.
 func (r *Relay) Remove(log *slog.Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,8 +33,8 @@ func (r *Relay) Remove(log *slog.Logger) {
 	}
 }
 
-// Logger returns a logger that prints through the first of the loggers that are there at
-// that moment.
+// Logger returns a logger that prints each line through the logger that, of those in
+// the relay at that moment, was added first.
 func (r *Relay) Logger() *slog.Logger {
 	return slog.New(relayHandler{relay: r, dress: func(h slog.Handler) slog.Handler { return h }})
 }
@@ -51,8 +51,8 @@ func (r *Relay) handler() slog.Handler {
 	return r.loggers[0].Handler()
 }
 
-// relayHandler passes records on to whatever logger the relay has. dress gives that
-// logger's handler the attributes and groups of this one.
+// relayHandler passes records on to the logger that the relay has at that moment. dress
+// adds the attributes and groups of this handler to that logger's handler.
 type relayHandler struct {
 	relay *Relay
 	dress func(slog.Handler) slog.Handler

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// authorised answers only those who may read: with the token where one is configured,
-// else everybody who reaches the server by an address, by localhost or by a name that
-// was listed. A browser that a foreign page has sent here comes with that page's name
-// (DNS rebinding) and is refused.
+// authorised passes requests on to next that may read: if a token is configured, those
+// that have it; otherwise those that name the server by an address, by localhost or by
+// a name of Settings.Hosts. A browser that a foreign page has sent here with DNS
+// rebinding names the host of that page, and is refused.
 func (v *server) authorised(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -30,8 +30,8 @@ func (v *server) authorised(next http.Handler) http.Handler {
 	})
 }
 
-// named answers probes, which need no token: but like everybody else they have to name
-// the server by an address, by localhost or by a name that was listed, or have the token.
+// named passes probes on to next. They need no token, but without it they have to name
+// the server by an address, by localhost or by a name of Settings.Hosts.
 func (v *server) named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !v.knows(r.Host) && !v.hasToken(r) {
@@ -52,7 +52,7 @@ func refuseName(w http.ResponseWriter) {
 	)
 }
 
-// hasToken reports whether a request has the token; it has not where none is configured.
+// hasToken reports whether a request has the token; false if none is configured.
 func (v *server) hasToken(r *http.Request) bool {
 	if v.settings.Token == nil {
 		return false
@@ -71,7 +71,8 @@ func (v *server) hasToken(r *http.Request) bool {
 	return ok && !want.IsZero() && equal(got, want.Reveal())
 }
 
-// knows reports whether a Host header needs no token.
+// knows reports whether a Host header names the server by an address, by localhost or
+// by a name of Settings.Hosts.
 func (v *server) knows(header string) bool {
 	host := hostOf(header)
 	if host == "" || host == "localhost" { // HTTP/1.0 needs no Host, and no browser leaves it out
@@ -95,13 +96,13 @@ func hostOf(s string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// bearer takes the token out of an Authorization header (RFC 6750, section 2.1).
+// bearer returns the token in an Authorization header (RFC 6750, section 2.1).
 func bearer(header string) (token string, ok bool) {
 	scheme, token, ok := strings.Cut(header, " ")
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// equal compares in a time that tells nothing about where the texts differ.
+// equal compares two texts in a time that does not depend on where they differ.
 func equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

@@ -11,8 +11,8 @@ import (
 	"fluent-bit-defender/internal/version"
 )
 
-// statusDocument is the body of /api/status: what the page shows, for programs. The keys
-// of a tenant are those of `defenderctl status --json`, as far as that has them.
+// statusDocument is the body of /api/status: what the page shows, for programs. A
+// tenant has the keys of `defenderctl status --json`, and some more.
 type statusDocument struct {
 	Time    string         `json:"time"`
 	Version string         `json:"version"`
@@ -34,7 +34,8 @@ type statusInput struct {
 	QueueEvents         int  `json:"queue_events"`
 	DeliveryBlocked     bool `json:"delivery_blocked"`
 	TenantsFileRejected bool `json:"tenants_file_rejected"`
-	// Nodes has what this process is where several nodes share a store; else it is empty.
+	// Nodes are the nodes that this process is, if several share a store; else it is
+	// empty.
 	Nodes []statusNode `json:"nodes"`
 	// Discovery is null where no input discovers customers.
 	Discovery   *statusDiscovery `json:"discovery"`
@@ -43,13 +44,14 @@ type statusInput struct {
 	Notices []statusNotice `json:"notices"`
 }
 
-// statusDiscovery is how the lists of customers come in, of all inputs the worst.
+// statusDiscovery says whether the lists of customers can be read; of several inputs
+// the worst counts.
 type statusDiscovery struct {
 	Failed      bool    `json:"failed"`
 	LastSuccess *string `json:"last_success"`
 }
 
-// statusNode is what this process is on a store that several nodes share.
+// statusNode is this process as one of the nodes that share a store.
 type statusNode struct {
 	NodeID   string  `json:"node_id"`
 	Live     int     `json:"nodes_live"`
@@ -142,7 +144,7 @@ func (s *snapshot) document() statusDocument {
 	return d
 }
 
-// document returns a row for programs.
+// document returns a row as it is in /api/status.
 func (r *row) document(now time.Time) statusTenant {
 	d := measure.DocumentOf(r.Key, &r.Status)
 	d.Tenant = r.name

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// body is that of a response, complete and compressed. It is what waits in memory
-// for a client that reads slowly: a page about 10,000 tenants has some 30 MB, and a tenth
-// of that or less in this form.
+// body is the body of a response, complete and compressed. It stays in memory while a
+// slow client reads it: a page about 10,000 tenants has some 30 MB, compressed a tenth
+// of that or less.
 type body struct {
 	contentType string
 	packed      bytes.Buffer
-	size        int64 // of what was packed
+	size        int64 // uncompressed, in bytes
 }
 
-// pack puts a body together from what write writes.
+// pack returns a body with what write writes.
 func pack(contentType string, write func(io.Writer) error) (*body, error) {
 	b := &body{contentType: contentType}
 
@@ -58,8 +58,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// send sends the body, as it is to a client that can unpack it. A client that is gone
-// is none of our business.
+// send sends the body, compressed if the client can unpack it. Errors are ignored: they
+// say that the client is gone.
 func (b *body) send(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", b.contentType)
@@ -82,8 +82,7 @@ func (b *body) send(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unpacks reports whether a client takes gzip. One that says so with a weight of 0 does
-// not.
+// unpacks reports whether a client accepts gzip. A weight of 0 means that it does not.
 func unpacks(accepted []string) bool {
 	for _, one := range strings.Split(strings.Join(accepted, ","), ",") {
 		name, weight, _ := strings.Cut(strings.ReplaceAll(one, " ", ""), ";")

@@ -9,7 +9,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 )
 
-// choice is what a person chose to see, as the page's address has it. The zero value
+// choice is what a person chose to see, as it is in the page's address. The zero value
 // shows everything, what needs attention first.
 type choice struct {
 	words   string // all of them are somewhere in the row
@@ -29,7 +29,7 @@ var orders = map[string]func(a, b row) int{
 	"ends":   byEnd,
 }
 
-// byEnd orders rows by what ends first. What is not known comes last.
+// byEnd orders rows by their first end. Rows without a known end come last.
 func byEnd(a, b row) int {
 	if a.ends.what == "" || b.ends.what == "" {
 		return cmp.Compare(b.ends.what, a.ends.what)
@@ -38,11 +38,11 @@ func byEnd(a, b row) int {
 	return a.ends.at.Compare(b.ends.at)
 }
 
-// mostWords bounds what is searched for, in bytes.
-const mostWords = 200
+// maxWords is how many bytes of the words are searched for.
+const maxWords = 200
 
-// choiceOf reads an address. What makes no sense is as if it was not there: the page is
-// no place to refuse anything.
+// choiceOf returns the choice in an address. It ignores what it does not understand:
+// the page is shown in any case.
 func choiceOf(query url.Values) choice {
 	c := choice{
 		words:   query.Get("q"),
@@ -50,7 +50,7 @@ func choiceOf(query url.Values) choice {
 		order:   query.Get("sort"),
 		reverse: query.Get("dir") == "desc",
 	}
-	c.words = strings.ToValidUTF8(c.words[:min(len(c.words), mostWords)], "")
+	c.words = strings.ToValidUTF8(c.words[:min(len(c.words), maxWords)], "")
 	c.view = 1 + slices.IndexFunc(views[:], func(v view) bool { return v.name == query.Get("show") })
 
 	if !c.reason.Known() {

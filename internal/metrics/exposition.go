@@ -17,8 +17,8 @@ import (
 type exposition struct {
 	to     io.Writer
 	labels []string           // of each unit, without braces
-	line   []byte             // the buffer of the line under way
-	bounds map[float64]string // the labels of buckets that were written before
+	line   []byte             // the buffer of the line that is being written
+	bounds map[float64]string // the labels of buckets that are made already
 	err    error              // the first one
 }
 
@@ -38,7 +38,7 @@ func (e *exposition) family(f family) {
 	e.end()
 }
 
-// end ends the line under way and writes it.
+// end ends the line and writes it.
 func (e *exposition) end() {
 	e.line = append(e.line, '\n')
 
@@ -47,7 +47,8 @@ func (e *exposition) end() {
 	}
 }
 
-// sample writes one sample. Labels are complete, such as a="b",c="d", in two parts.
+// sample writes one sample. labels and more are its labels in two parts, such as
+// a="b",c="d"; each may be empty.
 func (e *exposition) sample(name, suffix, labels, more string, value float64) {
 	e.line = append(e.line[:0], "defender_"...)
 	e.line = append(e.line, name...)
@@ -113,15 +114,16 @@ func (e *exposition) boundLabel(bound float64) string {
 	return text
 }
 
-// label returns a label with its value made fit for the format. A classic configuration
-// may be in any encoding.
+// label returns a label, with its value escaped. Bytes that are not UTF-8 are replaced:
+// a classic configuration may be in any encoding.
 func label(name, value string) string {
 	return name + `="` + labelEscapes.Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
 }
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// usualLogin is the sign-in service that needs no label.
+// usualLogin is the sign-in service of the commercial cloud, which is not in the
+// labels.
 var usualLogin = func() string {
 	target, err := cloud.Lookup(cloud.Commercial, "graph", "")
 	if err != nil {
@@ -146,7 +148,7 @@ func unitLabels(u *measure.Unit) string {
 	return labels
 }
 
-// unix returns a time as Prometheus has it, 0 for none.
+// unix returns a time in seconds since 1970, 0 for the zero time.
 func unix(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
@@ -155,7 +157,7 @@ func unix(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1e3
 }
 
-// number returns 1 for true.
+// number returns 1 for true and 0 for false.
 func number(b bool) float64 {
 	if b {
 		return 1

@@ -11,8 +11,8 @@ import (
 	"fluent-bit-defender/internal/version"
 )
 
-// family is a family of metrics: what it is, and how its samples are read off a unit, or
-// off everything that the server shows.
+// family is a family of metrics. unit writes its samples for one unit, or whole those
+// for everything that the server shows; one of the two is nil.
 type family struct {
 	name, help, kind string // the name without its prefix
 
@@ -80,7 +80,7 @@ func discovery(name, help string, read func(measure.Discovery) float64) family {
 	}
 }
 
-// states are those that a running input shows.
+// states are the states that a unit of a running input may have.
 var states = []health.State{health.Starting, health.OK, health.Failing, health.Waiting, health.Stopped}
 
 // stateLabels are their labels.

@@ -12,12 +12,12 @@ import (
 
 // Source is an input as the server shows it.
 type Source interface {
-	// Units returns what is shown of every unit at this moment.
+	// Units returns what is shown of every unit, as it is now.
 	Units() []measure.Unit
 	// Input returns what is shown of the input as a whole.
 	Input() measure.Input
-	// Ready returns nil when the store answers and a unit was polled or there is none;
-	// else the error says what is missing.
+	// Ready returns nil if the store answers, and a unit was polled or there is none;
+	// otherwise the error says what is missing.
 	Ready(ctx context.Context) error
 }
 
@@ -25,13 +25,13 @@ type Source interface {
 type snapshot struct {
 	at        time.Time
 	units     []measure.Unit // that this process polls, by tenant and API
-	elsewhere []measure.Unit // that it is configured for and does not poll, likewise
-	input     measure.Input  // of all inputs together, but for their notices
+	elsewhere []measure.Unit // that it is configured for but another node polls
+	input     measure.Input  // the sum of all inputs, without their notices
 	// notices are what is wrong with inputs as a whole, each thing once.
 	notices []health.Trouble
 }
 
-// gather asks all sources.
+// gather returns what all sources show now.
 func (v *server) gather(now time.Time) snapshot {
 	s := snapshot{at: now}
 

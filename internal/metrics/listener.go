@@ -8,12 +8,13 @@ import (
 	"sync"
 )
 
-// listener bounds the connections that are open at a time. A new one takes the place of
-// the oldest that is not being answered; while all are, it waits, and those behind it
-// wait in the kernel, without a descriptor of ours.
+// listener limits how many connections are open at a time. When there are too many, it
+// closes the one that has been idle longest. While all are being answered, a new one
+// waits, and those behind it wait in the kernel, where they need no descriptor of this
+// process.
 type listener struct {
 	net.Listener
-	most int
+	limit int
 
 	mu     sync.Mutex
 	change sync.Cond     // a connection has closed or become idle, or the listener has closed
@@ -21,8 +22,8 @@ type listener struct {
 	closed bool
 }
 
-func newListener(l net.Listener, most int) *listener {
-	b := &listener{Listener: l, most: most}
+func newListener(l net.Listener, limit int) *listener {
+	b := &listener{Listener: l, limit: limit}
 	b.change.L = &b.mu
 
 	return b
@@ -50,13 +51,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// admit waits for a place, and returns the connection that has to make room.
+// admit waits until conn may be open, and returns the connection that has to be closed
+// for it, if any. ok is false if the listener has closed.
 func (l *listener) admit(conn *connection) (victim *connection, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
 	for !l.closed {
-		if len(l.open) < l.most {
+		if len(l.open) < l.limit {
 			l.open = append(l.open, conn)
 			return nil, true
 		}
@@ -84,7 +86,7 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// remove forgets a connection that has closed.
+// remove removes a connection that has closed from the list.
 func (l *listener) remove(conn *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +98,7 @@ func (l *listener) remove(conn *connection) {
 	l.change.Broadcast()
 }
 
-// connection is one of a listener's.
+// connection is a connection of a listener.
 type connection struct {
 	net.Conn
 	listener *listener
@@ -109,8 +111,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// setBusy notes whether a request is being answered. A connection that becomes idle
-// goes to the end of the queue of those that have to make room.
+// setBusy records whether a request is being answered. A connection that becomes idle
+// goes to the end of the list, so that it is the last to be closed for another one.
 func (c *connection) setBusy(busy bool) {
 	l := c.listener
 	l.mu.Lock()
@@ -131,9 +133,9 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// counted marks a connection as busy from the moment its request is answered; noteIdle
+// markBusy marks a connection as busy from the moment its request is answered; noteIdle
 // ends that.
-func counted(next http.Handler) http.Handler {
+func markBusy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			c.setBusy(true)

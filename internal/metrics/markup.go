@@ -28,11 +28,11 @@ func (m *markup) raw(parts ...string) {
 
 var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;")
 
-// mostText bounds what is shown of a text, in characters.
-const mostText = 2000
+// maxText is how many characters of a text are shown.
+const maxText = 2000
 
 // text writes text of any origin, in an element or between quotation marks.
-func (m *markup) text(s string) { m.raw(escapes.Replace(plain.Text(s, mostText))) }
+func (m *markup) text(s string) { m.raw(escapes.Replace(plain.Text(s, maxText))) }
 
 // number writes a number with separators: 12,345.
 func (m *markup) number(n uint64) { m.raw(grouped(n)) }
@@ -64,7 +64,7 @@ func (m *markup) ago(t, now time.Time) {
 	m.raw(span(now.Sub(t)), ` ago</time>`)
 }
 
-// since writes for how long something has been so.
+// since writes how long something has lasted that began at t.
 func (m *markup) since(t, now time.Time) {
 	if t.IsZero() {
 		return
@@ -98,7 +98,7 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-// reasonTitles has the reasons that are not their own name in words.
+// reasonTitles are the titles of reasons that are not simply their name as words.
 var reasonTitles = map[advice.Reason]string{
 	advice.GDAPEnded:   "GDAP ended",
 	advice.MFARequired: "MFA required",
@@ -112,7 +112,7 @@ var reasonTitles = map[advice.Reason]string{
 	advice.Internal:    "Fault of the plugin",
 }
 
-// reasonTitle returns a reason as the page names it.
+// reasonTitle returns the title of a reason on the page.
 func reasonTitle(r advice.Reason) string {
 	if title := reasonTitles[r]; title != "" || r == "" {
 		return title

@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// node makes a family with one sample for each node that this process is. Without a store
-// that several machines share it has none.
+// node makes a family with one sample for each node that this process is. It has none
+// without a store that several machines share.
 func node(name, help, kind string, read func(measure.Node) float64) family {
 	return family{
 		name: name,
@@ -23,7 +23,7 @@ func node(name, help, kind string, read func(measure.Node) float64) family {
 	}
 }
 
-// calls makes a family with samples for each kind of call of the store.
+// calls makes a family with samples for each kind of call to the store.
 func calls(name, help, kind string, write func(e *exposition, labels string, c store.CallStats)) family {
 	return family{
 		name: name,
@@ -38,7 +38,7 @@ func calls(name, help, kind string, write func(e *exposition, labels string, c s
 	}
 }
 
-// calls returns the calls of all stores, by kind.
+// calls returns the statistics of the calls to all stores, by kind.
 func (s *snapshot) calls() map[string]store.CallStats {
 	all := make(map[string]store.CallStats)
 

@@ -31,8 +31,8 @@ func hashOf(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// mostRows is how many tenants one page shows: a browser is slow with more.
-const mostRows = 2000
+// maxRows is how many tenants one page shows: a browser is slow with more.
+const maxRows = 2000
 
 // servePage answers a request for the status page.
 func (v *server) servePage(w http.ResponseWriter, r *http.Request) {
@@ -56,22 +56,21 @@ func (m *markup) page(s *snapshot, c choice) {
 	m.head(&counted)
 	m.raw(`<body><header><h1>Defender alerts</h1><p id="fresh" role="status">As of <time datetime="`,
 		s.at.UTC().Format(time.RFC3339), `">`, s.at.UTC().Format("15:04:05"), ` UTC</time></p></header>`)
-	m.raw(`<main id="main"><div>`) // the parts stay in their place, so that the script finds them again
+	m.raw(`<main id="main"><div>`) // written even if empty, so that the script finds each part again
 	m.warnings(s)
 	m.raw(`</div><div>`)
 	m.summary(&counted, c)
 	m.raw(`</div>`)
 	m.filter(c)
 	m.result(len(chosen), counted.all, c)
-	m.table(chosen[:min(len(chosen), mostRows)], s.at, c)
+	m.table(chosen[:min(len(chosen), maxRows)], s.at, c)
 	m.raw(`</main><p id="news" class="unseen" aria-live="polite"></p><footer>`)
 	m.text("fluent-bit-defender " + version.This().Version)
 	m.raw(` · <a href="/api/status">JSON</a> · <a href="/metrics">metrics</a></footer><script>`, pageScript,
 		`</script></body></html>`)
 }
 
-// head writes what is before the body. The title and the icon show whether a tenant
-// fails.
+// head writes the head of the page. Its title and icon show whether a tenant fails.
 func (m *markup) head(s *summary) {
 	bad := s.urgency[failing] + s.urgency[waiting]
 	title, color := "", "%23188038"
@@ -179,9 +178,9 @@ func (m *markup) reasons(list []reasonCount, c choice) {
 	m.raw(`</nav>`)
 }
 
-// current marks the link of what is shown.
-func (m *markup) current(is bool) {
-	if is {
+// current marks a link, if it is the one to what is shown.
+func (m *markup) current(shown bool) {
+	if shown {
 		m.raw(` aria-current="true"`)
 	}
 }
@@ -200,8 +199,8 @@ func (m *markup) result(shown, all int, c choice) {
 	m.raw(`<p class="result" id="result">`)
 
 	switch {
-	case shown > mostRows:
-		m.raw(`The first `, grouped(mostRows), ` of `, grouped(uint64(shown)), `: filter to see others. `)
+	case shown > maxRows:
+		m.raw(`The first `, grouped(maxRows), ` of `, grouped(uint64(shown)), `: filter to see others. `)
 	case shown < all:
 		m.raw(grouped(uint64(shown)), ` of `, grouped(uint64(all)), ` shown. `)
 	}

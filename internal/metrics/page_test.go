@@ -242,8 +242,8 @@ func TestAHeadSortsThenReversesThenLetsGo(t *testing.T) {
 }
 
 func TestAVeryLongListIsCut(t *testing.T) {
-	page := shown(t, "", crowd(mostRows+500, noon)...)
-	if n := len(rowNames(page)); n != mostRows || !strings.Contains(page, "The first 2,000 of 2,500") {
+	page := shown(t, "", crowd(maxRows+500, noon)...)
+	if n := len(rowNames(page)); n != maxRows || !strings.Contains(page, "The first 2,000 of 2,500") {
 		t.Errorf("%d rows", n)
 	}
 }

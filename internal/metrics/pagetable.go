@@ -12,7 +12,8 @@ import (
 	"fluent-bit-defender/internal/health"
 )
 
-// columns are those of the table; one without an order cannot be sorted by.
+// columns are the columns of the table. The table cannot be sorted by one without an
+// order.
 var columns = []struct{ title, order, class string }{
 	{"Tenant", "tenant", "tenant"},
 	{"State", "state", "state"},
@@ -69,7 +70,8 @@ func (m *markup) columnHead(title, order, class string, c choice) {
 	m.raw(`" data-sort="`, order, `">`, title, `</a></th>`)
 }
 
-// row writes the row of a unit. Its id stays the same as long as the unit does.
+// row writes the row of a unit. The id of the row depends on the unit only, so that the
+// script finds it again.
 func (m *markup) row(r *row, now time.Time) {
 	sum := sha256.Sum256([]byte(fmt.Sprintf("%q", r.Key)))
 	m.raw(`<tr id="u`, base64.RawURLEncoding.EncodeToString(sum[:9]), `" class="`, views[r.urgency].name,
@@ -130,7 +132,7 @@ func (m *markup) holder(r *row, now time.Time) {
 	m.raw(span(now.Sub(r.Holder.Renewed)), ` old</time></span>`)
 }
 
-// stateTitle returns a state as the page names it.
+// stateTitle returns the title of a row's state on the page.
 func stateTitle(r *row) string {
 	if r.unowned() {
 		return "no node"
@@ -171,9 +173,9 @@ func (m *markup) problem(r *row) {
 	}
 }
 
-// prose writes a sentence in which names of keys stand between grave accents.
+// prose writes a sentence in which names of keys are between grave accents.
 func (m *markup) prose(s string) {
-	parts := strings.Split(plain.Text(s, mostText), "`")
+	parts := strings.Split(plain.Text(s, maxText), "`")
 	for i, part := range parts {
 		name := i%2 == 1 && i < len(parts)-1
 
@@ -226,7 +228,7 @@ func (m *markup) chart(r *row, now time.Time) {
 	m.raw(`"/></svg>`)
 }
 
-// chartTitle says in words what a chart shows.
+// chartTitle returns in words what a chart shows.
 func chartTitle(r *row, most uint32, now time.Time) string {
 	peak := 0
 

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// routes returns what answers requests. Whoever may ask is decided before a request is
-// looked at any further.
+// routes returns the handler of all requests. It decides first whether a request is
+// allowed.
 func (v *server) routes() http.Handler {
 	open := http.NewServeMux()
 	open.HandleFunc("GET /healthz", v.serveHealth)
@@ -44,7 +44,7 @@ func hardened(next http.Handler) http.Handler {
 	})
 }
 
-// serveHealth says that the process works: it has answered.
+// serveHealth answers always: an answer shows that the process works.
 func (v *server) serveHealth(w http.ResponseWriter, _ *http.Request) { sayOK(w) }
 
 // sayOK answers a probe.
@@ -53,13 +53,13 @@ func sayOK(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// serveReady says whether every input is at work: its store answers, and it has polled a
+// serveReady answers whether every input works: its store answers, and it has polled a
 // tenant or has none.
 func (v *server) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyWait)
 	defer cancel()
 
-	var missing []string // what several inputs lack is said once
+	var missing []string // each thing once, even if several inputs lack it
 
 	for _, src := range v.sourcesNow() {
 		if err := src.Ready(ctx); err != nil && !slices.Contains(missing, err.Error()) {
@@ -97,9 +97,9 @@ func (v *server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serve answers a request with what write makes of the state of this moment. One answer
-// is put together at a time, and it is complete before the first byte is sent: a client
-// that reads slowly keeps no other one waiting.
+// serve answers a request with what write writes about the present state. It makes one
+// answer at a time, and completes it before it sends the first byte: no client has to
+// wait for another one that reads slowly.
 func (v *server) serve(
 	w http.ResponseWriter, r *http.Request, contentType string, write func(io.Writer, *snapshot) error,
 ) {
@@ -113,7 +113,7 @@ func (v *server) serve(
 		return
 	}
 
-	b, err := v.putTogether(contentType, write)
+	b, err := v.answer(contentType, write)
 	if err != nil {
 		v.log.Error("metrics_listen: " + r.URL.Path + " cannot be answered: " + err.Error())
 		http.Error(w, "this cannot be answered; the log of Fluent Bit says why", http.StatusInternalServerError)
@@ -124,8 +124,8 @@ func (v *server) serve(
 	b.send(w, r)
 }
 
-// putTogether makes an answer, and lets the next one begin.
-func (v *server) putTogether(contentType string, write func(io.Writer, *snapshot) error) (*body, error) {
+// answer makes an answer, and lets the next one begin.
+func (v *server) answer(contentType string, write func(io.Writer, *snapshot) error) (*body, error) {
 	defer func() { <-v.turn }()
 
 	s := v.gather(v.now())

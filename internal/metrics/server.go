@@ -36,11 +36,11 @@ const (
 	readyWait = 5 * time.Second
 )
 
-// Settings say where a server listens and whom it answers.
+// Settings says where a server listens and whom it answers.
 type Settings struct {
 	// Address is host:port.
 	Address string
-	// TokenFile names the file that Token reads; empty: no token is asked for.
+	// TokenFile names the file that Token reads; empty if requests need no token.
 	TokenFile string
 	// Token returns the bearer token that requests must have. It is called for each
 	// request.
@@ -48,7 +48,7 @@ type Settings struct {
 	// Hosts are the names, in lower case, that a Host header may have besides addresses
 	// and localhost.
 	Hosts []string
-	// Log, if not nil, gets the lines about the server while the source is shown.
+	// Log, if not nil, is where the server logs while the source is shown.
 	Log *slog.Logger
 }
 
@@ -80,8 +80,8 @@ type server struct {
 	sources map[Source]*slog.Logger
 }
 
-// Serve makes a source visible at an address until leave is called; the last one to
-// leave closes the listener.
+// Serve shows a source at an address until leave is called. The listener is closed when
+// the last source leaves.
 func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error) {
 	if settings.Log == nil {
 		settings.Log = logs.Discard()
@@ -170,7 +170,7 @@ func listen(settings Settings) (*server, error) {
 	v.runtime = registry
 
 	v.http = &http.Server{
-		Handler:           counted(v.routes()),
+		Handler:           markBusy(v.routes()),
 		ConnContext:       withConnection,
 		ConnState:         noteIdle,
 		ReadHeaderTimeout: headerTimeout,
@@ -185,8 +185,8 @@ func listen(settings Settings) (*server, error) {
 	return v, nil
 }
 
-// Write takes the lines of net/http, which would go to stderr otherwise. Most are about
-// a single connection and of no use to an operator.
+// Write logs a line of net/http, which would go to stderr otherwise. Most lines are
+// about a single connection and of no use to an operator, so their level is debug.
 func (v *server) Write(line []byte) (int, error) {
 	level := slog.LevelDebug
 	if bytes.Contains(line, []byte("panic serving")) {

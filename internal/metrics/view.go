@@ -13,7 +13,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// urgency says how soon a person has to look at a unit; what is most urgent comes first.
+// urgency says how soon a person has to look at a unit. The most urgent is the
+// smallest.
 type urgency int
 
 const (
@@ -25,7 +26,8 @@ const (
 	fine
 )
 
-// view names an urgency in addresses, and on the page.
+// view is the part of the page with the units of one urgency: its name in addresses,
+// and its title.
 type view struct{ name, title string }
 
 // views has the views of the page, by urgency.
@@ -38,17 +40,17 @@ var views = [...]view{
 	fine:     {"ok", "ok"},
 }
 
-// endsSoon is how long before its end something is worth a look. The relationship with a
-// customer takes longest to renew.
+// endsSoon is how long before the end of a token or credential the page warns;
+// gdapEndsSoon is that for a relationship with a customer, which takes longer to renew.
 const (
 	endsSoon     = tokens.WarnBefore
 	gdapEndsSoon = 30 * 24 * time.Hour
 )
 
-// row is a unit as people see it.
+// row is a unit as the page shows it.
 type row struct {
 	*measure.Unit
-	name    string // of the tenant, fit to be shown
+	name    string // of the tenant, without characters that are not printable
 	urgency urgency
 	problem health.Trouble // what is wrong, or will be soon
 	ends    ending
@@ -63,14 +65,14 @@ type ending struct {
 	soon bool
 }
 
-// nameMost bounds what is shown of a name, in characters.
-const nameMost = 128
+// maxName is how many characters of a name are shown.
+const maxName = 128
 
-// rowOf returns the row of a unit at this moment.
+// rowOf returns the row of a unit as it is now.
 func rowOf(u *measure.Unit, now time.Time) row {
 	r := row{
 		Unit:  u,
-		name:  plain.Text(cmp.Or(u.Status.TenantName, string(u.Key.TenantID)), nameMost),
+		name:  plain.Text(cmp.Or(u.Status.TenantName, string(u.Key.TenantID)), maxName),
 		ends:  firstEnd(u.Ends, now),
 		hours: u.Status.Hours.Until(now),
 	}
@@ -79,7 +81,7 @@ func rowOf(u *measure.Unit, now time.Time) row {
 	}
 
 	if r.unowned() {
-		r.urgency, r.problem = r.ofNobody(now)
+		r.urgency, r.problem = r.unownedProblem(now)
 		return r
 	}
 
@@ -116,9 +118,9 @@ func urgencyOf(state health.State) urgency {
 // unowned reports whether no live node holds the unit, in a store that several share.
 func (r *row) unowned() bool { return r.Shared && !r.Holder.Live }
 
-// ofNobody returns what is shown of a unit that no live node holds. While it changes
-// hands that is so for a moment, and nothing to worry about.
-func (r *row) ofNobody(now time.Time) (urgency, health.Trouble) {
+// unownedProblem returns what is shown of a unit that no live node holds. That is normal
+// for a moment while the unit moves to another node.
+func (r *row) unownedProblem(now time.Time) (urgency, health.Trouble) {
 	if now.Sub(r.Status.UpdatedAt) <= measure.StaleAfter {
 		return starting, health.Trouble{}
 	}
@@ -135,7 +137,8 @@ func (r *row) ofNobody(now time.Time) (urgency, health.Trouble) {
 	return failing, trouble
 }
 
-// comingProblem says what of a unit that works needs a person before long.
+// comingProblem returns what will soon be wrong with a unit that works; the zero
+// Trouble if nothing will.
 func (r *row) comingProblem(now time.Time) health.Trouble {
 	switch {
 	case r.ends.soon && !r.ends.at.After(now):
@@ -179,8 +182,8 @@ var renewals = map[string]string{
 	endRelationship: "extend it in Partner Center, or ask the customer for a new one",
 }
 
-// firstEnd returns the first of the ends that are known; one that is worth a look comes
-// before all that are not.
+// firstEnd returns the first of the known ends; those that the page warns of come
+// before all others.
 func firstEnd(e measure.Ends, now time.Time) (first ending) {
 	for _, one := range []ending{
 		{endRefreshToken, e.RefreshToken, e.RefreshToken.Sub(now) <= endsSoon},
@@ -197,8 +200,8 @@ func firstEnd(e measure.Ends, now time.Time) (first ending) {
 	return first
 }
 
-// rows returns the rows of all units, what needs attention first: of those that fail,
-// what failed last.
+// rows returns the rows of all units, those that need attention first; of those that
+// fail, the one that failed last comes first.
 func (s *snapshot) rows() []row {
 	rows := make([]row, 0, len(s.units)+len(s.elsewhere))
 
@@ -213,7 +216,7 @@ func (s *snapshot) rows() []row {
 	return rows
 }
 
-// byAttention orders rows by what needs attention.
+// byAttention orders rows by how soon they need attention.
 func byAttention(a, b row) int {
 	order := cmp.Compare(a.urgency, b.urgency)
 	if order == 0 && a.urgency < soon {

@@ -2,8 +2,8 @@
 // tokens, authorization codes.
 //
 // A Text prints as "[redacted]" whatever verb, encoder or logger prints it, alone or
-// inside a struct. Only Reveal returns what is behind it, so that a search for that
-// name finds every place where a secret leaves.
+// inside a struct. Only Reveal returns the text itself, so that a search for that name
+// finds every place where a secret is used.
 package secret
 
 import (
@@ -19,8 +19,8 @@ import (
 // there is nothing to hide.
 const Redacted = "[redacted]"
 
-// Text is a secret. The zero value is "no secret". Texts cannot be compared with == by
-// accident of formatting: use Equal.
+// Text is a secret. The zero value is "no secret". Compare texts with Equal: ==
+// compares pointers.
 type Text struct {
 	// A pointer keeps reflection-based printers, which ignore methods on unexported
 	// fields, from walking into the string.
@@ -66,24 +66,24 @@ func (t Text) String() string {
 	return Redacted
 }
 
-// GoString is String; it serves %#v.
+// GoString returns String, for %#v.
 func (t Text) GoString() string { return t.String() }
 
 // Format prints String for every verb and flag.
 func (t Text) Format(s fmt.State, _ rune) { io.WriteString(s, t.String()) }
 
-// MarshalText is String; encoding/json and YAML encoders use it.
+// MarshalText returns String, for encoding/json and YAML encoders.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// LogValue is String, for log/slog.
+// LogValue returns String, for log/slog.
 func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// MaxToken is how long a token may be in bytes: what a web server takes in one header
-// line. The longest that Entra issues have some 4,000.
+// MaxToken is how many bytes a token may have: as many as web servers accept in one
+// header line. The longest tokens that Entra issues have some 4,000.
 const MaxToken = 16 << 10
 
-// Reasons why a text is no token. Each completes a sentence that begins with what was
-// read.
+// Reasons why a text is not a token. Each completes a sentence that begins with the
+// name of what was read.
 var (
 	errLong       = fmt.Errorf("is longer than %d bytes, so it is not a token", MaxToken)
 	errCharacters = errors.New(

@@ -1,6 +1,6 @@
-// Package version says what a program or the plugin was made from. The Makefile takes the
-// version from the tag or from the file VERSION, and sets it here; nothing else of the
-// project has a version.
+// Package version says what a program or the plugin was built from. The Makefile takes
+// the version from the tag or from the file VERSION, and sets it here; no other part of
+// the project has a version.
 package version
 
 import (
@@ -10,22 +10,22 @@ import (
 	"runtime/debug"
 )
 
-// version and commit are set by the Makefile. A build without it has Go's own stamp, or
-// none.
+// version, commit and modified are set by the Makefile. A build without it has the
+// values that Go records, or none.
 var version, commit, modified string
 
-// Build says what a binary was made from, as `defenderctl version --json` prints it.
+// Build says what a binary was built from, as `defenderctl version --json` prints it.
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
-	// Modified reports whether the source had changes that are in no commit.
+	// Modified says that the source had changes that are in no commit.
 	Modified bool   `json:"modified"`
 	Go       string `json:"go"`
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
 }
 
-// This returns what the running binary was made from.
+// This returns what the running binary was built from.
 func This() Build {
 	b := Build{
 		Version:  cmp.Or(version, "development version"),

@@ -91,15 +91,15 @@ func forOneOf(o matcher, mine, customers []customer, outputs []matcher) (matcher
 	return matcher{}, false
 }
 
-// shared: customers under one tag cannot be told apart by Match. One finding a tag,
-// however many they are.
+// shared reports customers whose records have the same tag: Match cannot tell them
+// apart. There is one finding for each tag, however many customers share it.
 func (l *linter) shared(customers []customer, outputs []matcher) {
 	groups := map[string][]customer{}
 
 	for _, c := range customers {
 		same := func(other customer) bool { return other.id == c.id }
-		if !c.routed && !slices.ContainsFunc(groups[c.tag],
-			same) { // routes tell customers apart by what is in the records
+		// Routes tell customers apart by what is in the records.
+		if !c.routed && !slices.ContainsFunc(groups[c.tag], same) {
 			groups[c.tag] = append(groups[c.tag], c)
 		}
 	}

@@ -703,7 +703,7 @@ var odds = []odd{
 		name:  "filter takes mssp",
 		more:  arcsight + "[FILTER]\n    Name record_modifier\n    Match *\n    Remove_key mssp\n",
 		level: lint.Error,
-		says:  "takes the key mssp away",
+		says:  "removes the key mssp",
 	},
 	{
 		name:  "filter takes mssp of ocsf",
@@ -715,7 +715,7 @@ var odds = []odd{
 		input: "format cef",
 		more:  arcsight + "[FILTER]\n    Name modify\n    Match *\n    Remove cef\n",
 		level: lint.Error,
-		says:  "takes the key cef away",
+		says:  "removes the key cef",
 	},
 	{
 		name:  "filter allows few",

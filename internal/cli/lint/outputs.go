@@ -199,8 +199,8 @@ func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
 	l.givesUp(sec, "HEC refuses (400, 401, 403, 413: a wrong token or index, an event that is too large)")
 }
 
-// givesUp: after some answers Fluent Bit drops a chunk, whatever Retry_Limit says. A
-// copy can be kept.
+// givesUp notes that Fluent Bit drops a chunk after some answers of the receiver,
+// whatever Retry_Limit says, and how to keep a copy. when says which answers.
 func (l *linter) givesUp(sec fluentbit.Section, when string) {
 	if on(l.file.Service().Get("storage.keep.rejected")) {
 		return
@@ -293,7 +293,8 @@ func (l *linter) s3(sec fluentbit.Section, mine []customer) {
 	}
 }
 
-// toFile: where the directory is missing Fluent Bit drops the records.
+// toFile checks an output to files. Fluent Bit drops the records if the directory is
+// missing.
 func (l *linter) toFile(sec fluentbit.Section) {
 	l.choice(sec, "format", "plain", "csv", "ltsv", "template", "msgpack")
 
@@ -308,7 +309,8 @@ func (l *linter) toFile(sec fluentbit.Section) {
 	}
 }
 
-// gelf: a record without its short message cannot be sent.
+// gelf checks an output in the GELF format, in which a record without a short message
+// cannot be sent.
 func (l *linter) gelf(sec fluentbit.Section) {
 	if sec.Get("gelf_short_message_key") == "" {
 		l.at(Error, sec, "Gelf_Short_Message_Key",
@@ -348,8 +350,8 @@ func (l *linter) takesAway(sec fluentbit.Section, mine []customer) {
 			allowed, limits = append(allowed, word), true
 		case name == "record_modifier" && key == "remove_key", name == "modify" && slices.Contains(removing, key):
 			if word == "mssp" && needed || formatOf[word] != "" {
-				l.line(Error, sec, p, "takes the key "+word+" away from the records",
-					"leave it: outputs and receivers need it")
+				l.line(Error, sec, p, "removes the key "+word+" from the records",
+					"keep the key: outputs and receivers need it")
 			}
 		}
 	}
@@ -361,5 +363,5 @@ func (l *linter) takesAway(sec fluentbit.Section, mine []customer) {
 	}
 }
 
-// removing are the rules of the filter modify that remove a key, or give it another name.
+// removing are the rules of the filter modify that remove or rename a key.
 var removing = []string{"remove", "rename", "hard_rename"}

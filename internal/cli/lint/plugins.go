@@ -21,15 +21,15 @@ type setting struct {
 	// time, double, slist_2 (a list of at least two words) … or str_prefix (any key
 	// that begins so).
 	name, kind string
-	// many: the key may be repeated.
+	// many says that the key may be repeated.
 	many bool
 }
 
 // pluginInfo is a plugin of Fluent Bit.
 type pluginInfo struct {
 	kind, name string
-	// open: Fluent Bit does not check its keys. tls: it knows TLS. server: it is an
-	// HTTP server.
+	// open says that Fluent Bit does not check the keys, tls that the plugin can use TLS,
+	// server that it is an HTTP server.
 	open, tls, server bool
 	settings          []setting
 }
@@ -160,7 +160,8 @@ func (l *linter) contentModifier(sec fluentbit.Section) {
 	}
 }
 
-// unknownPlugin: the name is none of Fluent Bit's, unless a plugin is loaded that has it.
+// unknownPlugin reports a plugin that Fluent Bit does not have. It is only a note where
+// an external plugin is loaded, which may have that name.
 func (l *linter) unknownPlugin(sec fluentbit.Section) {
 	var names []string
 
@@ -175,8 +176,7 @@ func (l *linter) unknownPlugin(sec fluentbit.Section) {
 	name := plain.Quoted(sec.Get("name"))
 
 	foreign := slices.ContainsFunc(l.objectNames(), func(name string) bool {
-		return !strings.Contains(name,
-			"defender")
+		return !strings.Contains(name, "defender")
 	})
 	if near := config.Nearest(sec.Get("name"), names); near != "" && !foreign {
 		l.at(Error, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit"+refuses, "did you mean "+near+"?")

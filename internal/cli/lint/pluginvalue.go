@@ -60,8 +60,8 @@ func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
 	}
 }
 
-// repeated: of a key of Fluent Bit's own the last counts; a plugin's own key must not
-// stand twice.
+// repeated reports a key that was set before, in line first. Of Fluent Bit's own keys
+// the last one counts; a plugin's key must not be set twice.
 func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop, first int) {
 	if first == 0 || strings.EqualFold(p.Key, "match_regex") {
 		return
@@ -89,7 +89,8 @@ func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 	}
 }
 
-// leadingNumber is what atoi reads of a text; with nothing to read it returns 0.
+// leadingNumber matches a text of which C's atoi reads a number; of any other text atoi
+// returns 0.
 var leadingNumber = regexp.MustCompile(`^\s*[-+]?[0-9]`)
 
 // sizes are the texts that flb_utils_size_to_bytes reads.
@@ -103,7 +104,8 @@ type coreRule struct {
 	valid   func(v string) bool
 	problem string
 	remedy  string
-	// ignored: Fluent Bit ignores another value. Otherwise it refuses to start.
+	// ignored says that Fluent Bit ignores any other value; otherwise it refuses to
+	// start.
 	ignored bool
 }
 
@@ -206,7 +208,8 @@ func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
 	l.coreTLS(sec, p, key)
 }
 
-// coreTLS: an input or output without TLS refuses it, and files must be there.
+// coreTLS checks the TLS keys: a plugin without TLS refuses `tls on`, and the files
+// must exist.
 func (l *linter) coreTLS(sec fluentbit.Section, p fluentbit.Prop, key string) {
 	info := lookUp(sec)
 	ours := sec.Kind == "input" && strings.EqualFold(sec.Get("name"), "defender")

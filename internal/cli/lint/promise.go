@@ -12,11 +12,11 @@ import (
 	"fluent-bit-defender/internal/filemode"
 )
 
-// What follows are the settings that break the promise. Each was seen to lose records
-// on Fluent Bit 5.1.
+// The checks in this file are about settings that break the promise of delivery. Each
+// was seen to lose records on Fluent Bit 5.1.
 
-// threads: an input in a thread of its own hands records to a ring in memory, and
-// nobody tells when it is lost.
+// threads reports an input in a thread of its own: it hands records to a ring in memory,
+// and nobody is told when they are lost.
 func (l *linter) threads(sec fluentbit.Section) {
 	v := sec.Get("threaded")
 	switch {
@@ -31,8 +31,9 @@ func (l *linter) threads(sec fluentbit.Section) {
 	}
 }
 
-// pauses: a pause in the middle of an append loses the parts of conditional routes that
-// were not written yet, and one that arrives for another input stops this one's ticks.
+// pauses reports the keys that let Fluent Bit pause the input. A pause in the middle of
+// an append loses the parts of conditional routes that were not written yet, and one
+// that arrives for another input stops this one's ticks.
 func (l *linter) pauses(sec fluentbit.Section) {
 	_, routed := sec.Prop("routes")
 	for _, key := range []string{"mem_buf_limit", "storage.pause_on_chunks_overlimit", "rate_gate"} {

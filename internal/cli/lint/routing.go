@@ -13,11 +13,12 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// customer is one tenant's records on their way.
+// customer is one tenant, as far as the routes of its records are concerned.
 type customer struct {
 	id, name, tag string
 	sec           fluentbit.Section
-	// own: the tag is set for this customer; routed: the input has routes of its own.
+	// own says that the tag is set for this customer, routed that the input has routes
+	// of its own.
 	own, routed bool
 	// format is that of the records, empty where it is not known; cefBytes the longest
 	// CEF line.
@@ -153,7 +154,7 @@ func (l *linter) routes(sec fluentbit.Section, outputs []matcher) {
 			if !slices.ContainsFunc(outputs, named) {
 				l.at(Error, sec, "routes", "leads to "+plain.Quoted(alias)+
 					", which is the alias of no output: its records are dropped",
-					"give an output: alias "+alias)
+					"set in an output: alias "+alias)
 			}
 		}
 	}
@@ -168,7 +169,7 @@ func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 		return
 	}
 
-	remedy := "give an output: Match " + c.tag
+	remedy := "set in an output: Match " + c.tag
 
 	var takers []matcher
 
@@ -306,8 +307,8 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 	l.mixes(o, mine, customers, outputs)
 }
 
-// retries: a chunk is dropped after Retry_Limit failed retries, by default one. What
-// Fluent Bit does not understand is the default too.
+// retries checks Retry_Limit: a chunk is dropped after so many failed retries, by
+// default after one. A value that Fluent Bit does not understand means the default too.
 func (l *linter) retries(sec fluentbit.Section) {
 	const remedy = "write: Retry_Limit no_limits"
 

@@ -114,8 +114,8 @@ type serviceRule struct {
 	valid     func(v string, sec fluentbit.Section) bool
 	problem   string
 	remedy    string
-	// refused: Fluent Bit refuses to start with another value. Otherwise it takes
-	// something else in its place.
+	// refused says that Fluent Bit refuses to start with any other value; otherwise it
+	// uses something else in its place.
 	refused bool
 }
 
@@ -226,7 +226,7 @@ func leadingFloat(v string) float64 {
 	return 0
 }
 
-// remarks looks for a comment behind a value: in the classic format it is a part of the
+// remarks reports a comment after a value: in the classic format it is a part of the
 // value.
 func (l *linter) remarks(sec fluentbit.Section) {
 	if l.file.Format != fluentbit.Classic {
@@ -235,8 +235,8 @@ func (l *linter) remarks(sec fluentbit.Section) {
 
 	for _, p := range sec.Props {
 		if strings.Contains(p.Value, " # ") && (sec.Kind == "service" || sec.Core(p.Key)) {
-			l.line(Warning, sec, p, "has a remark behind the value, which Fluent Bit takes for a part of it",
-				"put the remark on a line of its own")
+			l.line(Warning, sec, p, "has a comment after the value, which Fluent Bit takes for a part of it",
+				"put the comment on a line of its own")
 		}
 	}
 }

@@ -78,8 +78,8 @@ func (l *linter) parsers(file *fluentbit.File) {
 	}
 }
 
-// sharedObject checks the path of an external plugin. Fluent Bit gives it to dlopen
-// as it is: a relative one starts from Fluent Bit's working directory.
+// sharedObject checks the path of an external plugin. Fluent Bit passes it to dlopen
+// unchanged: a relative one starts from Fluent Bit's working directory.
 func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 	if p.Written != "" && p.Written != p.Value {
 		l.line(Error, sec, p, "Fluent Bit changes the letters of this path to "+plain.Quoted(p.Value),

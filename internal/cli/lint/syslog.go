@@ -92,7 +92,8 @@ func (l *linter) syslogHeader(sec fluentbit.Section) {
 	}
 }
 
-// syslogSize: a longer line is cut in the middle, and nobody is told.
+// syslogSize checks Syslog_Maxsize: a longer line is cut in the middle, and nobody is
+// told.
 func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 	size := sizeOf(sec.Get("syslog_maxsize"))
 

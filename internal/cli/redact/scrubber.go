@@ -1,6 +1,6 @@
-// Package redact takes secrets out of what leaves the machine: a configuration of which
-// only harmless values are shown, and a scrubber that removes every secret that is known
-// from a text.
+// Package redact removes secrets from what leaves the machine: it prints a
+// configuration with its harmless values only, and a Scrubber removes every known
+// secret from a text.
 package redact
 
 import (
@@ -14,18 +14,19 @@ import (
 	"strings"
 )
 
-// Scrubber removes secrets that are known from a text, in whatever form they stand there.
-// It is the second net: nothing that is a secret is written in the first place.
+// Scrubber removes known secrets from a text, also quoted as in JSON or an address, and
+// in base64. It is a second safeguard: no secret should be in the text in the first
+// place.
 type Scrubber struct{ secrets [][]byte }
 
-// gone stands in the place of a secret.
+// gone is written in the place of a secret.
 const gone = "(secret)"
 
-// shortestSecret is the length from which a text is looked for: a shorter one is found
+// shortestSecret is the length below which a text is not looked for: it would be found
 // everywhere.
 const shortestSecret = 6
 
-// Add makes a text one that is removed.
+// Add adds a secret that Clean is to remove.
 func (s *Scrubber) Add(text string) {
 	text = strings.TrimSpace(text)
 	if len(text) < shortestSecret {
@@ -102,7 +103,7 @@ func (s *Scrubber) AddPasswords(path string) {
 	}
 }
 
-// AddFile adds what a file holds, as a whole and line by line.
+// AddFile adds the contents of a file, as a whole and line by line.
 func (s *Scrubber) AddFile(path string) {
 	const most = 1 << 20
 

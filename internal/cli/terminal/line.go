@@ -1,5 +1,5 @@
-// Package terminal is the person's side of a command: lines that they type, also hidden
-// ones, and texts and tables that fit their screen.
+// Package terminal is for commands that a person uses at a terminal: it reads lines,
+// hidden ones too, and writes texts and tables that fit the screen.
 package terminal
 
 import (
@@ -21,16 +21,16 @@ type Terminal struct {
 	in *os.File
 
 	mu    sync.Mutex
-	saved *unix.Termios // how it was; nil: as it was
+	saved *unix.Termios // the settings before ReadLine; nil if they are in force
 	left  bool          // nobody waits for an answer any more
 }
 
 // New returns the terminal that in reads from.
 func New(in *os.File) *Terminal { return &Terminal{in: in} }
 
-// ReadLine reads a line. The terminal is ready before prompt is called: echo is off, and
-// before a hidden line what was typed ahead, and seen by everybody, is gone. io.EOF says
-// that the person has ended the input.
+// ReadLine reads a line. It turns the echo off before it calls prompt. Before a hidden
+// line it also drops what was typed ahead, which everybody could see. It returns io.EOF
+// if the person has ended the input.
 func (t *Terminal) ReadLine(hidden bool, prompt func()) (string, error) {
 	if err := t.prepare(hidden); err != nil {
 		return "", fmt.Errorf("preparing the terminal: %w", err)
@@ -87,8 +87,8 @@ func (t *Terminal) prepare(flush bool) error {
 	return nil
 }
 
-// Leave brings the terminal back for good. Whoever waited for a line has given up, and
-// the read that goes on must not change the terminal again.
+// Leave restores the terminal for good. It is called when nobody waits for a line any
+// more: a read that still goes on must not change the terminal again.
 func (t *Terminal) Leave() {
 	t.mu.Lock()
 	t.left = true
@@ -96,7 +96,7 @@ func (t *Terminal) Leave() {
 	t.restore()
 }
 
-// restore brings the terminal back to what it was.
+// restore sets the terminal back to what it was before ReadLine.
 func (t *Terminal) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,7 +107,7 @@ func (t *Terminal) restore() {
 	}
 }
 
-// What a person types to edit a line, as the kernel has it by default.
+// The keys that edit a line, which are the kernel's defaults.
 const (
 	keyEnd   = 0x04 // Ctrl-D
 	keyErase = 0x08 // Backspace, on some terminals
@@ -115,9 +115,9 @@ const (
 	keyDel   = 0x7f // Backspace
 )
 
-// editLine reads up to the end of a line and echoes it. Of a line that is longer than
-// MaxLine the rest is dropped. io.EOF comes with an empty line only. It reads byte by
-// byte, since what follows the line belongs to the next reader.
+// editLine reads up to the end of a line and echoes it. It drops what exceeds MaxLine,
+// and returns io.EOF only if the line is empty. It reads byte by byte, since what
+// follows the line is for the next reader.
 func editLine(r io.Reader, echo io.Writer) (string, error) {
 	e := lineEditor{echo: echo}
 
@@ -171,7 +171,7 @@ func (e *lineEditor) key(c byte) {
 	}
 }
 
-// erase takes the last character away, if there is one.
+// erase removes the last character, if there is one.
 func (e *lineEditor) erase() {
 	if len(e.line) == 0 {
 		return
@@ -183,7 +183,7 @@ func (e *lineEditor) erase() {
 	e.line = e.line[:len(e.line)-size]
 }
 
-// eraser returns what takes one character off the screen.
+// eraser returns the text that removes one character from the screen.
 func eraser(char []byte) string {
 	s := ""
 	for range Width(string(char)) {

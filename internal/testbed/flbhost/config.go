@@ -136,8 +136,8 @@ var kept = map[string]bool{
 	"thread.ring_buffer.window": true, "rate_window": true, "rate_gate": true, "routes": true, "processors": true,
 }
 
-// visible gives the properties that reach the plugin, expanded, and the instance's own
-// log level ("" = the service's).
+// visible returns the properties that reach the plugin, expanded, and the instance's
+// own log level, empty for the service's.
 func visible(props []Property, lookup envvar.Lookup) ([]Property, string, error) {
 	var out []Property
 

@@ -15,8 +15,8 @@ import (
 // ErrNoFluentBit is returned by Find when this machine has no Fluent Bit.
 var ErrNoFluentBit = errors.New("no fluent-bit: set FLUENT_BIT or install it")
 
-// Find gives the path of this machine's Fluent Bit: $FLUENT_BIT, else fluent-bit on the
-// PATH.
+// Find returns the path of this machine's Fluent Bit: $FLUENT_BIT, else fluent-bit on
+// the PATH.
 func Find() (string, error) {
 	name := os.Getenv("FLUENT_BIT")
 	if name == "" {

@@ -26,7 +26,7 @@ const (
 type RotationMode int
 
 const (
-	// Keep is what Entra does: a redemption gives a successor and the old token stays
+	// Keep is what Entra does: a redemption returns a successor and the old token stays
 	// valid. Source: entra-docs, identity-platform/refresh-tokens.
 	Keep RotationMode = iota
 	// Strict refuses the old token once its successor was redeemed, or 60 s after its
@@ -159,7 +159,7 @@ type Tenant struct {
 	AADSTS int
 	// Forbidden customers refuse the data APIs with 403, as Defender's own roles do.
 	Forbidden bool
-	// NoRole customers give the provider access tokens without a permission.
+	// NoRole customers issue access tokens without a permission to the provider.
 	NoRole bool
 	// Guest says that the provider's user is a guest here, who may read alerts. With a
 	// relationship it is AADSTS50020: a guest and GDAP exclude each other.

@@ -89,7 +89,7 @@ func (s *Simulator) checkConsent(q *authRequest, v2 bool) *refusal {
 	return nil
 }
 
-// consentByAdmin gives an application all permissions that it is registered for. The
+// consentByAdmin grants an application all permissions that it is registered for. The
 // caller holds s.mu.
 func (s *Simulator) consentByAdmin(t *tenant, a *App) {
 	if s.customer(t) {

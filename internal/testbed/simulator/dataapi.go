@@ -36,13 +36,14 @@ type dataAPI struct {
 // incident is an incident as it is at a moment.
 type incident struct {
 	id int64
-	// first gives it its name and its state; alerts are in the order of their creation.
+	// first is the alert from which its name and state are; alerts are in the order of
+	// their creation.
 	first            *Alert
 	alerts           []*Alert
 	updated, created time.Time
 }
 
-// dataAPIs are all of them, in the order in which Start gives them ports.
+// dataAPIs are all of them, in the order in which Start assigns ports to them.
 var dataAPIs = []*dataAPI{
 	{
 		name: SIEM,

@@ -39,7 +39,7 @@ type Relationship struct {
 	// ID is made if it is empty.
 	ID string
 	// Name is its display name, "SOC" and the customer's name if empty. One that begins
-	// with MLT_ is led by Microsoft and gives the provider nothing.
+	// with MLT_ is led by Microsoft and grants the provider nothing.
 	Name string
 	// Customer is the GUID of the customer; empty for one that nobody has accepted yet.
 	Customer string
@@ -66,7 +66,7 @@ func (r *Relationship) statusAt(now time.Time) string {
 	return r.Status
 }
 
-// grants reports whether the relationship gives access to a customer at a moment.
+// grants reports whether the relationship grants access to a customer at a moment.
 func (r *Relationship) grants(customer string, now time.Time) bool {
 	status := r.statusAt(now)
 
@@ -183,7 +183,7 @@ func (s *Simulator) Consented(tenantID, clientID string) (scopes []string, ok bo
 // customer reports whether a tenant is a customer of the provider. The caller holds s.mu.
 func (s *Simulator) customer(t *tenant) bool { return s.home != nil && t != s.home }
 
-// related returns the relationships that give access to a tenant now. The caller holds
+// related returns the relationships that grant access to a tenant now. The caller holds
 // s.mu.
 func (s *Simulator) related(t *tenant) (list []*Relationship) {
 	now := s.cfg.Clock()
@@ -307,8 +307,8 @@ func (s *Simulator) providerProblem(t *accessToken) (status int, message string)
 // consentCodes are what a tenant refuses with as long as consent is missing.
 var consentCodes = []int{90099, 700016, 65001, 650051, 65002, 65004}
 
-// grantConsent gives an application delegated permissions in a tenant, in addition to
-// those that it has there. App-only access does not come with a partner's consent. The
+// grantConsent grants an application delegated permissions in a tenant, in addition to
+// those that it has there. A partner's consent does not include app-only access. The
 // caller holds s.mu.
 func (s *Simulator) grantConsent(t *tenant, registered *App, scopes []string) {
 	a := t.app(registered.ClientID)
@@ -380,9 +380,9 @@ func GenerateHome(n, alertsPerTenant int, seed uint64) []Tenant {
 	return list
 }
 
-// GenerateRelationships makes an active relationship to each customer, and those that
-// give nothing besides: led by Microsoft, terminated, expired, not accepted yet. Every
-// tenth ends within a month without being extended. It is for Config.Relationships.
+// GenerateRelationships returns an active relationship to each customer, for
+// Config.Relationships, and some that grant nothing: led by Microsoft, terminated,
+// expired, not accepted yet. Every tenth ends within a month without being extended.
 func GenerateRelationships(tenants []Tenant, now time.Time) (list []Relationship) {
 	for i, t := range tenants[1:] {
 		r := Relationship{Customer: t.ID, AutoExtend: true, End: now.AddDate(0, 0, 200+i%500)}

@@ -236,7 +236,7 @@ func (s *Simulator) relationshipRows() []json.RawMessage {
 	return rows
 }
 
-// customerRows returns the customers with a relationship that gives access, each once
+// customerRows returns the customers with a relationship that grants access, each once
 // (delegatedadmincustomer.md).
 func (s *Simulator) customerRows() []json.RawMessage {
 	now := s.cfg.Clock()

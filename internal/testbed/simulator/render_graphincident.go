@@ -34,9 +34,9 @@ func graphIncidentRow(t *tenant, r *row, i incident) {
 }
 
 // renderGraphIncident writes a microsoft.graph.security.incident
-// (resources/security-incident.md) with its alerts, of which first gives it its name, its
-// status and its overrides. Each alert is a row of alerts_v2. The alerts come last:
-// without $expand the row ends at alertsAt.
+// (resources/security-incident.md) with its alerts, each a row of alerts_v2. Its name,
+// status and overrides are those of the alert first. The alerts come last: without
+// $expand the row ends at alertsAt.
 func renderGraphIncident(
 	id int64,
 	first *Alert,

@@ -10,8 +10,8 @@ func xdrIncidentRow(t *tenant, r *row, i incident) {
 }
 
 // renderIncident writes an incident of defender-xdr/api-list-incidents.md with its
-// alerts, of which first gives it its name, its status and its overrides; an alert inside
-// has none.
+// alerts. Its name, status and overrides are those of the alert first; the alerts
+// inside have no overrides.
 func renderIncident(id int64, first *Alert, alerts []*Alert, updated, created time.Time) []byte {
 	o := object{b: make([]byte, 0, 2560), escapes: first.Escapes, over: first.Fields[Incidents]}
 	o.open()
