@@ -34,7 +34,7 @@ func newCEFBuilder(o Options) (*cefBuilder, error) {
 	}
 
 	mapping := cefMappings[o.API]
-	if mapping == nil {
+	if mapping == nil || !mapping.whole() {
 		return nil, fmt.Errorf("api %s has no mapping to CEF", o.API)
 	}
 

@@ -19,6 +19,11 @@ type cefColumn struct {
 	evidence cefForm
 }
 
+// whole reports whether the column has what every line needs.
+func (c cefColumn) whole() bool {
+	return c.class.get != nil && c.name.get != nil && c.severity.get != nil
+}
+
 // cefColumns are the columns of the table.
 var cefColumns = map[alert.API]cefColumn{
 	alert.SIEM: {

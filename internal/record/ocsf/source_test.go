@@ -19,7 +19,7 @@ func TestEveryAPIHasAMappingToOCSF(t *testing.T) {
 	for _, api := range alert.APIs() {
 		s := sources[api]
 		if s == nil {
-			t.Errorf("%s has no source", api)
+			t.Errorf("sources (names.go) has no row for the API %s", api)
 			continue
 		}
 
@@ -44,13 +44,13 @@ func TestEveryAPIHasAMappingToOCSF(t *testing.T) {
 			inAlerts:  facts.Row.Alerts,
 		} {
 			if got := s.shape.paths[field]; got != want {
-				t.Errorf("%s: the field is %q, and %q in its descriptor", api, got, want)
+				t.Errorf("names.go: a field of %s is %q, and %q in its descriptor", api, got, want)
 			}
 		}
 
 		for _, field := range []int{inTitle, inSeverity} {
 			if s.shape.paths[field] == "" {
-				t.Errorf("%s: field %d is missing", api, field)
+				t.Errorf("names.go: %s lacks its title or its severity", api)
 			}
 		}
 	}
