@@ -168,23 +168,39 @@ func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 
-	if from > s.o.schema.version {
+	switch {
+	case from > s.o.schema.version:
 		return s.newer(from)
+	case from == s.o.schema.version:
+		return nil
 	}
 
-	var nodes []string
-
-	if 0 < from && from < s.o.schema.version {
-		nodes, err = shutOut(ctx, t)
-		if err == nil && len(nodes) > 0 && !s.o.Inputs {
-			err = s.older(from, nodes)
-		}
-
-		if err != nil {
-			return err
-		}
+	nodes, err := s.shutOut(ctx, t, from)
+	if err == nil {
+		err = s.convert(ctx, t, from)
 	}
 
+	if err == nil {
+		err = t.Commit(ctx)
+	}
+
+	if err != nil {
+		return err
+	}
+
+	s.o.Log.Info(fmt.Sprintf("%s: the tables of schema defender are in version %d now, from %d",
+		s.where, s.o.schema.version, from))
+
+	if len(nodes) > 0 {
+		s.o.Log.Warn(fmt.Sprintf("%s: the nodes %s are of an earlier version, and poll nothing from now on: update "+
+			"them; this node takes their tenants over", s.where, strings.Join(nodes, ", ")))
+	}
+
+	return nil
+}
+
+// convert brings the tables from a version to the present one.
+func (s *Store) convert(ctx context.Context, t pgx.Tx, from int64) error {
 	for v := from + 1; v <= s.o.schema.version; v++ {
 		text, err := fs.ReadFile(s.o.schema.files, fmt.Sprintf("migrations/%d.sql", v))
 		if err != nil {
@@ -196,32 +212,20 @@ func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
 		}
 	}
 
-	if from < s.o.schema.version {
-		if _, err := t.Exec(ctx, `INSERT INTO defender.meta (name, number) VALUES ('version', $1::bigint)
-			ON CONFLICT (name) DO UPDATE SET number = excluded.number`, s.o.schema.version); err != nil {
-			return err
-		}
-	}
+	_, err := t.Exec(ctx, `INSERT INTO defender.meta (name, number) VALUES ('version', $1::bigint)
+		ON CONFLICT (name) DO UPDATE SET number = excluded.number`, s.o.schema.version)
 
-	if err := t.Commit(ctx); err != nil {
-		return err
-	}
-
-	if from < s.o.schema.version {
-		s.o.Log.Info(fmt.Sprintf("%s: the tables of schema defender are in version %d now, from %d",
-			s.where, s.o.schema.version, from))
-	}
-
-	if len(nodes) > 0 {
-		s.o.Log.Warn(fmt.Sprintf("%s: the nodes %s are of an earlier version, and poll nothing from now on: update "+
-			"them; this node takes their tenants over", s.where, strings.Join(nodes, ", ")))
-	}
-
-	return nil
+	return err
 }
 
 // shutOut makes all writes to units that are held fail, and returns the nodes that live.
-func shutOut(ctx context.Context, t pgx.Tx) ([]string, error) {
+// If there are any, and this opening is no node, it returns an error. Without tables there
+// is nothing to do.
+func (s *Store) shutOut(ctx context.Context, t pgx.Tx, from int64) ([]string, error) {
+	if from == 0 {
+		return nil, nil
+	}
+
 	if _, err := t.Exec(ctx, `UPDATE defender.units SET epoch = epoch + 1 WHERE owner IS NOT NULL`); err != nil {
 		return nil, err
 	}
@@ -232,7 +236,12 @@ func shutOut(ctx context.Context, t pgx.Tx) ([]string, error) {
 		return nil, err
 	}
 
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	nodes, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err == nil && len(nodes) > 0 && !s.o.Inputs {
+		err = s.older(from, nodes)
+	}
+
+	return nodes, err
 }
 
 // execScript runs several statements in one message.
