@@ -85,8 +85,8 @@ func (every *everyFormat) check(row []byte) (refused int) {
 			every.t.Fatalf("%s %v: %v of %.2000q", every.api, Format(f), decodeErr, row)
 		}
 
-		if !json.Valid(text) {
-			every.t.Fatalf("%s %v: the record is no JSON: %s of %.2000q", every.api, Format(f), text, row)
+		if !json.Valid(text) || !utf8.Valid(text) {
+			every.t.Fatalf("%s %v: the record is no JSON, or not UTF-8: %q of %.2000q", every.api, Format(f), text, row)
 		}
 
 		fault := every.record(Format(f), text, row)
