@@ -63,9 +63,10 @@ STAMP = -X fluent-bit-defender/internal/version.version=$$(sed -n 1p build/versi
 
 # netgo and osusergo: names are resolved and users looked up by Go, not by
 # the C library, whose newer versions have other symbols for it. Without
-# symbol table and debug information the files have a third less bytes; the
-# traces of a panic need neither.
-BUILD = -trimpath -tags netgo,osusergo
+# symbol table and debug information the files have a third less bytes, and
+# are made sooner; the traces of a panic need neither.
+NO_DEBUG = -dwarf=false
+BUILD    = -trimpath -tags netgo,osusergo -gcflags=all=$(NO_DEBUG)
 
 # The plugin is linked with stubs instead of this machine's libpthread and libdl: see
 # plugin/glibc/README.md. What the linker relocates is read-only before the first line
@@ -195,15 +196,17 @@ AT_ONCE = -p $$((2 * $$(nproc)))
 # others do with them at the same time, it sees in the tests of those others. Of
 # internal/defender it sees all but the tests that say so: setup.OneGoroutine.
 PROGRAMS = ./internal/test/endtoend ./internal/test/examples
-PURE     = ./internal/record/... ./internal/page ./internal/jsontext ./internal/config/... ./internal/cli/lint \
-	./internal/cli/connector ./internal/cli/tenantfile ./internal/advice ./internal/alert ./internal/clientcert \
-	./internal/cloud ./internal/filemode ./internal/grant ./internal/health ./internal/secret \
-	./internal/store/unitstate ./internal/test/golden ./internal/test/packages ./internal/tick ./internal/version
+PURE     = ./cmd/defenderctl ./plugin ./internal/record/... ./internal/page ./internal/jsontext \
+	./internal/config/... ./internal/cli/lint ./internal/cli/connector ./internal/cli/tenantfile ./internal/advice \
+	./internal/alert ./internal/clientcert ./internal/cloud ./internal/filemode ./internal/grant ./internal/health \
+	./internal/secret ./internal/store/unitstate ./internal/test/golden ./internal/test/packages ./internal/tick \
+	./internal/version
 # The longest come first: whatever runs last, runs alone.
 SLOW     = ./internal/store/postgres ./internal/cli ./internal/defender ./internal/store/sqlite ./internal/instance
 # SQLite is C that was translated to Go. Its memory comes from mmap, where the detector
 # does not look. The driver in front of it, which our code calls, stays in its sight.
-RACE     = -race $(foreach path,modernc.org/sqlite/lib modernc.org/libc/...,-gcflags=$(path)=-race=false)
+RACE     = -race -gcflags=all=$(NO_DEBUG) \
+	$(foreach path,modernc.org/sqlite/lib modernc.org/libc/...,-gcflags="$(path)=-race=false $(NO_DEBUG)")
 # Without the detector, tests are compiled as the binaries are, and so take what these
 # have left in Go's build cache. What vet finds, make lint finds.
 test: all

@@ -131,7 +131,10 @@ func FuzzWords(f *testing.F) {
 func TestTheScannersGetTheFactsInline(t *testing.T) {
 	// The other flags are those of the Makefile: what the package needs is in Go's build
 	// cache with them.
-	build := []string{"build", "-trimpath", "-tags=netgo,osusergo", "-buildmode=pie", "-gcflags=-m", "."}
+	build := []string{
+		"build", "-trimpath", "-tags=netgo,osusergo", "-buildmode=pie", "-gcflags=all=-dwarf=false", "-gcflags=-m", ".",
+	}
+
 	out, err := exec.Command("go", build...).CombinedOutput()
 	if err != nil {
 		t.Skipf("no compiler: %v", err)
