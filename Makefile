@@ -233,7 +233,8 @@ torture: all
 		-run 'Node|Database|RollingRestart|DeliveredLately|IdleUnits' ./internal/test/endtoend
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h \
-		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring ./internal/cli
+		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring ./internal/cli \
+		./internal/lease
 
 # golangci-lint and govulncheck come from a module of their own, so that go.mod has
 # only what the product needs.

@@ -278,16 +278,18 @@ func TestUnitsAreSpreadWithinOne(t *testing.T) {
 }
 
 func TestADeadNodesUnitsArePolledWithinTTLAnd5s(t *testing.T) {
+	n := setup.Size(60, 300)
+
 	for delay := range 12 {
 		inFleet(t, func(f *fleet) {
 			for _, id := range []string{"a", "b", "c"} {
-				f.join(id, unitsFor(1, 300))
+				f.join(id, unitsFor(1, n))
 			}
 
 			f.run(30*time.Second + time.Duration(delay)*370*time.Millisecond)
 			f.kill("b")
 			f.run(ttl + 2*time.Second) // three seconds are left for the poll itself
-			f.balanced(300)
+			f.balanced(n)
 		})
 	}
 }
@@ -350,25 +352,26 @@ func TestADrainedNodeThatDiesIsTakenOverToo(t *testing.T) {
 
 func TestARollingRestartMovesEachUnitTwiceAtMost(t *testing.T) {
 	inFleet(t, func(f *fleet) {
+		n := setup.Size(61, 301)
 		ids := []string{"a", "b", "c"}
 		for _, id := range ids {
-			f.join(id, unitsFor(1, 301))
+			f.join(id, unitsFor(1, n))
 		}
 
 		f.run(30 * time.Second)
-		f.balanced(301)
+		f.balanced(n)
 		f.forgetMoves()
 
 		for _, id := range ids {
 			f.end(id)
 			f.run(20 * time.Second)
-			f.balanced(301)
-			f.join(id, unitsFor(1, 301))
+			f.balanced(n)
+			f.join(id, unitsFor(1, n))
 			f.run(30 * time.Second)
-			f.balanced(301)
+			f.balanced(n)
 		}
 
-		if most, all := f.moves(); most > 2 || all > 2*301 {
+		if most, all := f.moves(); most > 2 || all > 2*n {
 			t.Errorf("a unit has moved %d times; %d moves in all", most, all)
 		}
 	})
@@ -794,7 +797,7 @@ func TestTrustEndsThreeSecondsBeforeTheLease(t *testing.T) {
 // TestNoUnitIsEverPolledTwice lets nodes join, die, end, drain and stop, and the store go
 // away, at random.
 func TestNoUnitIsEverPolledTwice(t *testing.T) {
-	for seed := range setup.Size(12, 1000) {
+	for seed := range setup.Size(8, 1000) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inFleet(t, func(f *fleet) {
 				f.rand = rand.New(rand.NewPCG(uint64(seed), 2))
