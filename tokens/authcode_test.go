@@ -129,7 +129,12 @@ func awaitBrowser(t *testing.T) *waiting {
 
 	t.Cleanup(func() { cb.Close() })
 
-	w := &waiting{t: t, fake: &fake{}, cb: cb, done: make(chan error, 1)}
+	w := &waiting{
+		t:    t,
+		fake: &fake{},
+		cb:   cb,
+		done: make(chan error, 1),
+	}
 	client := tokens.Client{App: app(tokens.V2), HTTP: w.fake.client()}
 	w.AuthCode = tokens.NewAuthCode(client, cb.RedirectURI("/cb"), "select_account")
 	w.state = url.QueryEscape(w.State())
@@ -228,7 +233,8 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 	}
 
 	form := w.fake.sent()[0].form
-	if len(w.fake.sent()) != 1 || form.Get("code") != "good-code" || form.Get("redirect_uri") != w.cb.RedirectURI("/cb") {
+	if len(w.fake.sent()) != 1 || form.Get("code") != "good-code" ||
+		form.Get("redirect_uri") != w.cb.RedirectURI("/cb") {
 		t.Errorf("sent %v", form)
 	}
 

@@ -210,7 +210,13 @@ type deadChain struct {
 func newDeadChain(t *testing.T, code int) *deadChain {
 	t.Helper()
 
-	d := &deadChain{t: t, code: code, fake: &fake{}, clock: newClock(), store: stored(t, "rt-dead", "rt-older")}
+	d := &deadChain{
+		t:     t,
+		code:  code,
+		fake:  &fake{},
+		clock: newClock(),
+		store: stored(t, "rt-dead", "rt-older"),
+	}
 	d.cfg = tokens.SourceConfig{
 		App:   app(tokens.V2),
 		Store: d.store,

@@ -75,7 +75,12 @@ func newRotating(t *testing.T) *rotating {
 
 	a := app(tokens.V2)
 	a.Credential = tokens.Secret(func() (secret.Text, error) { return secret.New(r.read()), nil })
-	r.source = newSource(t, tokens.SourceConfig{App: a, HTTP: r.fake.client(), Now: r.clock.Now, Log: r.log.Logger()})
+	r.source = newSource(t, tokens.SourceConfig{
+		App:  a,
+		HTTP: r.fake.client(),
+		Now:  r.clock.Now,
+		Log:  r.log.Logger(),
+	})
 
 	return r
 }

@@ -56,7 +56,13 @@ type seeded struct {
 func newSeeded(t *testing.T, refusal string) *seeded {
 	t.Helper()
 
-	s := &seeded{t: t, fake: &fake{}, clock: newClock(), store: stored(t, "rt0", ""), current: "0.AXk"}
+	s := &seeded{
+		t:       t,
+		fake:    &fake{},
+		clock:   newClock(),
+		store:   stored(t, "rt0", ""),
+		current: "0.AXk",
+	}
 	s.fake.set(func(a asked) (int, string) {
 		if a.form.Get("refresh_token") == "0.AXk" {
 			return 400, refusal

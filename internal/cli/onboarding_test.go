@@ -65,8 +65,8 @@ func TestGoldenOnboarding(t *testing.T) {
 	golden.File(t, "../../docs/onboarding.md", page.String())
 }
 
-// signInThreeWays signs in before and after the step in the portal: with a browser, with an address
-// that is pasted, and on another device.
+// signInThreeWays signs in before and after the step in the portal: with a browser,
+// with an address that is pasted, and on another device.
 func (o *onboarding) signInThreeWays(ahead *atomic.Int64) {
 	o.t.Helper()
 
@@ -210,8 +210,8 @@ func (o *onboarding) look() {
 
 var recordID = regexp.MustCompile(`"record_id":"[0-9a-f]{32}"`)
 
-// everythingAgain: the SIEM lost its index. The running input emits everything again, under the
-// same ids.
+// everythingAgain: the SIEM lost its index. The running input emits everything again,
+// under the same ids.
 func (o *onboarding) everythingAgain(host *flbhost.Host) {
 	o.t.Helper()
 

@@ -128,11 +128,11 @@ func TestGoldenFaultsOfATenantsFileNameTheLine(t *testing.T) {
 
 // threeTenants is a tenants file whose files are those of dir.
 func threeTenants(dir string) string {
-	return `
+	const text = `
 defaults:
   api: graph
   client_id: ` + app + `
-  client_secret_file: ` + dir + `/secret
+  client_secret_file: DIR/secret
   poll_interval: 5m
   page_size: 100
 tenants:
@@ -145,11 +145,13 @@ tenants:
     region: EU
     page_size:            # nothing: back to the API's own
     poll_interval: 90
-    client_certificate_file: ` + dir + `/both.pem
+    client_certificate_file: DIR/both.pem
   - tenant_id: ` + contoso + `
     state_id: "007"
     updates: off
 `
+
+	return strings.ReplaceAll(text, "DIR", dir)
 }
 
 func TestATenantGoesBeforeDefaultsBeforeSection(t *testing.T) {

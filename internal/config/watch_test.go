@@ -126,7 +126,14 @@ func watch(t *testing.T) *watched {
 	write(t, path, minimal)
 	in := must(t, Map{"tenants_file": path, "poll_interval": "5m"}, env())
 
-	return &watched{Watch: in.Watch(env()), t: t, dir: dir, path: path, in: in, back: 2 * time.Hour}
+	return &watched{
+		Watch: in.Watch(env()),
+		t:     t,
+		dir:   dir,
+		path:  path,
+		in:    in,
+		back:  2 * time.Hour,
+	}
 }
 
 // put writes the file. Each version has stood for a while, and has a time of its own.

@@ -10,6 +10,35 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
+// way is one of those that are compared.
+type way struct {
+	name  string
+	share int // of the alerts of a turn
+	do    func(b *testing.B, raw []byte)
+}
+
+// durations are nanoseconds per byte, by way and turn.
+type durations [][]float64
+
+func perByte(took time.Duration, alerts [][]byte) float64 {
+	size := 0
+	for _, a := range alerts {
+		size += len(a)
+	}
+
+	return float64(took) / float64(size)
+}
+
+// quotient returns how much longer one way takes than another one, turn by turn.
+func (d durations) quotient(over, under int) float64 {
+	var list []float64
+	for k := range d[over] {
+		list = append(list, d[over][k]/d[under][k])
+	}
+
+	return middle(list)
+}
+
 // BenchmarkRatio compares the transcoder with the other things one could do with the
 // same bytes, turn by turn on the same 400 alerts (1 MB), so that a machine that is
 // busy elsewhere slows all of them; the slow ways take fewer alerts, so that each turn is
@@ -32,12 +61,6 @@ func BenchmarkRatio(b *testing.B) {
 		if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567}, raw); err != nil {
 			b.Fatal(err)
 		}
-	}
-
-	type way struct {
-		name  string
-		share int // of the alerts of a turn
-		do    func(b *testing.B, raw []byte)
 	}
 
 	ways := []way{
@@ -74,13 +97,13 @@ func BenchmarkRatio(b *testing.B) {
 				encoders[o.Format] = newEncoder(b, o)
 			}
 
-			times, rates := make([][]float64, len(ways)), make([][]float64, len(ways))
+			taken := make(durations, len(ways)) // by way, for each turn
 
 			for k := 0; b.Loop(); k++ {
 				at := k * 400 % corpusAlerts
 				for j := range ways {
 					j = (j + k) % len(ways) // who comes first finds the alerts out of cache
-					some, size := alerts[at:at+ways[j].share], 0
+					some := alerts[at : at+ways[j].share]
 					dst = dst[:0]
 					start := time.Now()
 
@@ -88,33 +111,17 @@ func BenchmarkRatio(b *testing.B) {
 						ways[j].do(b, a)
 					}
 
-					took := float64(time.Since(start))
-
-					for _, a := range some {
-						size += len(a)
-					}
-
-					times[j] = append(times[j], took/float64(size))
-					rates[j] = append(rates[j], float64(size)/took*1e3)
+					taken[j] = append(taken[j], perByte(time.Since(start), some))
 				}
-			}
-
-			quotient := func(over, under int) float64 {
-				var list []float64
-				for k := range times[over] {
-					list = append(list, times[over][k]/times[under][k])
-				}
-
-				return middle(list)
 			}
 
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(quotient(3, 0), "lib/x")
-			b.ReportMetric(quotient(0, 1), "x/valid")
-			b.ReportMetric(quotient(0, 2), "x/copy")
+			b.ReportMetric(taken.quotient(3, 0), "lib/x")
+			b.ReportMetric(taken.quotient(0, 1), "x/valid")
+			b.ReportMetric(taken.quotient(0, 2), "x/copy")
 
 			for j, w := range ways {
-				b.ReportMetric(middle(rates[j]), w.name+"-MB/s")
+				b.ReportMetric(1e3/middle(taken[j]), w.name+"-MB/s")
 			}
 
 			allocs := func(way int) float64 {
@@ -130,7 +137,7 @@ func BenchmarkRatio(b *testing.B) {
 			b.ReportMetric(allocs(0), "allocs/alert")
 
 			for f := FormatRaw; f < FormatCEF; f++ {
-				b.ReportMetric(quotient(first+int(f), 0), f.String()+"/x")
+				b.ReportMetric(taken.quotient(first+int(f), 0), f.String()+"/x")
 				b.ReportMetric(allocs(first+int(f)), f.String()+"-allocs/alert")
 			}
 		})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,6 +112,25 @@ func TestEachViolationIsFound(t *testing.T) {
 			files: map[string]string{"a.go": "package a\n\ntype p struct{ a, b, c, d int }\n\n" +
 				"var x = p{a: 1, b: 2,\n\tc: 3, d: 4}\n"},
 			want: "literal of 4 fields with several on a line",
+		},
+		"a long test": {
+			files: map[string]string{"a_test.go": "package a\n\nfunc TestA() {\n" + steps + "\n" +
+				strings.Repeat(steps, 3) + "}\n"},
+			want: "TestA has 81 lines, at most 80 in a test",
+		},
+		"a long table in a test": {
+			files: map[string]string{"a_test.go": "package a\n\nfunc TestA() {\n\t_ = []int{\n" +
+				strings.Repeat("\t\t1,\n", 90) + "\t}\n\n" + steps + "}\n"},
+		},
+		"a test of many branches": {
+			files: map[string]string{"a_test.go": "package a\n\nfunc TestA() {\n\n" +
+				strings.Repeat("\tif true {\n\t}\n", 20) + "}\n"},
+			want: "TestA has 21 branches, at most 20 in a test",
+		},
+		"a test of many levels": {
+			files: map[string]string{"a_test.go": "package a\n\nfunc TestA() {\n" +
+				strings.Repeat("\tif true {\n", maxTestDepth+1) + strings.Repeat("\t}\n", maxTestDepth+1) + "}\n"},
+			want: fmt.Sprintf("TestA has %d levels, at most %d in a test", maxTestDepth+1, maxTestDepth),
 		},
 		"long test name": {
 			files: map[string]string{"a_test.go": "package a\n\nfunc Test" + strings.Repeat("X", 60) + "() {}\n"},

@@ -13,7 +13,13 @@ const (
 	maxCommentWidth = 90
 	maxTestName     = 60
 	longFunction    = 20 // a function of this many lines needs at least one blank line
-	fieldsPerLine   = 3  // a literal with more fields has one a line
+
+	// golangci-lint holds product code to narrower bounds. The rows of a table in a
+	// test do not count as lines of it: they are data.
+	maxTestBranches = 20
+	maxTestLines    = 80
+	maxTestDepth    = 7
+	fieldsPerLine   = 3 // a literal with more fields has one a line
 )
 
 // report is what measure finds: the figures of each kind of source, and the violations.
@@ -120,17 +126,51 @@ func (r *report) functions(t *tree, s *source) {
 			r.add(s, first, "test name of %d characters, at most %d", len(f.Name.Name), maxTestName)
 		}
 
-		r.function(s, f, first, last)
+		r.function(t, s, f, first, last)
 	}
 }
 
-func (r *report) function(s *source, f *ast.FuncDecl, first, last int) {
+func (r *report) function(t *tree, s *source, f *ast.FuncDecl, first, last int) {
 	lines := s.lines[first-1 : last]
 	r.figures[s.kind].function(f, lines, s.path+" "+f.Name.Name)
 
 	if len(lines) >= longFunction && !hasBlankLine(lines) && !isTable(f) {
 		r.add(s, first, "%s has %d lines and no blank line", f.Name.Name, len(lines))
 	}
+
+	if s.kind == test {
+		r.testFunction(t, s, f, first)
+	}
+}
+
+// testFunction checks the length, the branches and the levels of a function in tests.
+func (r *report) testFunction(t *tree, s *source, f *ast.FuncDecl, first int) {
+	bound := func(what string, n, most int) {
+		if n > most {
+			r.add(s, first, "%s has %d %s, at most %d in a test", f.Name.Name, n, what, most)
+		}
+	}
+
+	bound("branches", countBranches(f.Body), maxTestBranches)
+	bound("levels", depthOf(f.Body), maxTestDepth)
+
+	last := t.fset.Position(f.Body.End()).Line
+	bound("lines", withoutComments(s.lines[first-1:last])-linesOfRows(t, f), maxTestLines)
+}
+
+// linesOfRows returns how many lines the composite literals in a function take, without
+// the ones that open them.
+func linesOfRows(t *tree, f *ast.FuncDecl) (n int) {
+	ast.Inspect(f.Body, func(node ast.Node) bool {
+		lit, ok := node.(*ast.CompositeLit)
+		if ok {
+			n += t.fset.Position(lit.End()).Line - t.fset.Position(lit.Pos()).Line
+		}
+
+		return !ok
+	})
+
+	return n
 }
 
 // isTable reports whether a function returns a literal and does nothing else.

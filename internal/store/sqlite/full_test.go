@@ -104,7 +104,8 @@ func fillFiles(t *testing.T, w *world, s *Store) (committed tick.Tick) {
 	return n - 2
 }
 
-// expectWatermark checks how far the unit of tests has come, and returns what it has seen.
+// expectWatermark checks how far the unit of tests has come, and returns what it has
+// seen.
 func expectWatermark(t *testing.T, s *Store, want tick.Tick) map[tick.Tick]bool {
 	t.Helper()
 

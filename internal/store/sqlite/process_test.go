@@ -126,7 +126,8 @@ var kills = map[string]func(t *testing.T, s *Store, acknowledged int){
 	"open and close": func(t *testing.T, s *Store, _ int) { expectToken(t, s, 2, "x") },
 }
 
-// savedChains: the chain has the last token, or the one after it, and no seed is forgotten.
+// savedChains: the chain has the last token, or the one after it, and no seed is
+// forgotten.
 func savedChains(t *testing.T, s *Store, acknowledged int) {
 	c, ok, err := s.Tokens().Load(t.Context(), chainKey(1))
 

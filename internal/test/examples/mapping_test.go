@@ -382,12 +382,8 @@ func theFile(things []thing, inFile, inProcess string) []string {
 	return append(file, find(things, "process", "processCommandLine"))
 }
 
-// alert is the line of endpoint and graph.
-func (l *line) alert(a map[string]any, get func(...string) string, id string, f unit) {
-	graph := f.api == "graph"
-
-	var things []thing
-
+// thingsOf returns the evidence of an alert.
+func thingsOf(a map[string]any, graph bool) (things []thing) {
 	for _, e := range list(a["evidence"]) {
 		if graph {
 			things = append(things, graphThing(e))
@@ -396,6 +392,14 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 		}
 	}
 
+	return things
+}
+
+// alert is the line of endpoint and graph.
+func (l *line) alert(a map[string]any, get func(...string) string, id string, f unit) {
+	graph := f.api == "graph"
+
+	things := thingsOf(a, graph)
 	file := theFile(things, "", "")
 
 	user := best(things, "user", "domainName", "accountName|userPrincipalName")
@@ -408,15 +412,7 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 	host := best(things, "device", "deviceDnsName|hostName", "mdeDeviceId")
 	sources := all(things, "ip", "ipAddress")
 
-	if graph {
-		l.time("rt", a["createdDateTime"])
-		l.time("start", a["firstActivityDateTime"])
-		l.time("end", a["lastActivityDateTime"])
-	} else {
-		l.time("rt", a["alertCreationTime"])
-		l.time("start", a["firstEventTime"])
-		l.time("end", a["lastEventTime"])
-	}
+	l.timesOf(a, graph)
 
 	l.add("externalId", 40, "", get("id"))
 	l.add("cat", 1023, "", get("category"))
@@ -474,6 +470,18 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 
 	l.add("flexString2", 1023, "Tenant", f.tenant)
 	l.add("msg", 1023, "", get("description"))
+}
+
+func (l *line) timesOf(a map[string]any, graph bool) {
+	if graph {
+		l.time("rt", a["createdDateTime"])
+		l.time("start", a["firstActivityDateTime"])
+		l.time("end", a["lastActivityDateTime"])
+	} else {
+		l.time("rt", a["alertCreationTime"])
+		l.time("start", a["firstEventTime"])
+		l.time("end", a["lastEventTime"])
+	}
 }
 
 // graphThing is a piece of evidence of Graph.

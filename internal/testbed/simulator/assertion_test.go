@@ -145,11 +145,21 @@ func (s *signer) assertions() map[string]assertion {
 		"a padded thumbprint is accepted":              {method: rs, header: padded},
 		"a clock that is four minutes fast is allowed": {method: ps, header: s.x5t256, claims: fast},
 
-		"another key is refused":                   {method: ps, header: s.x5t256, key: s.other, code: 700027},
+		"another key is refused": {
+			method: ps,
+			header: s.x5t256,
+			key:    s.other,
+			code:   700027,
+		},
 		"no thumbprint is refused":                 {method: ps, code: 700027},
 		"PS256 with SHA-1's thumbprint is refused": {method: ps, header: s.x5t, code: 700027},
 		"another algorithm is refused":             {method: jwt.SigningMethodRS512, header: s.x5t, code: 700027},
-		"another type is refused":                  {method: ps, header: s.x5t256, typ: "jwt", code: 900144},
+		"another type is refused": {
+			method: ps,
+			header: s.x5t256,
+			typ:    "jwt",
+			code:   900144,
+		},
 
 		"another audience is refused":           s.withClaims(common, 700023),
 		"another issuer is refused":             s.withClaims(jwt.MapClaims{"iss": public}, 700021),
@@ -164,7 +174,12 @@ func (s *signer) assertions() map[string]assertion {
 
 // withClaims returns an assertion that is refused for its claims.
 func (s *signer) withClaims(claims jwt.MapClaims, code int) assertion {
-	return assertion{method: ps, header: s.x5t256, claims: claims, code: code}
+	return assertion{
+		method: ps,
+		header: s.x5t256,
+		claims: claims,
+		code:   code,
+	}
 }
 
 func TestClientAssertion(t *testing.T) {

@@ -165,7 +165,8 @@ func TestFaultsOfTheBody(t *testing.T) {
 		"cut:kind=chunked":      cut(0.5, io.ErrUnexpectedEOF),
 		"cut:kind=clean;at=0.9": cut(0.9, nil),
 		"reset:at=0.9": func(_ *testing.T, a answer) bool {
-			return errors.Is(a.err, syscall.ECONNRESET) || errors.Is(a.err, io.ErrUnexpectedEOF) || errors.Is(a.err, io.EOF)
+			return errors.Is(a.err, syscall.ECONNRESET) || errors.Is(a.err, io.ErrUnexpectedEOF) ||
+				errors.Is(a.err, io.EOF)
 		},
 		"junk": func(_ *testing.T, a answer) bool {
 			return a.status == 200 && strings.HasPrefix(a.body, "<!DOCTYPE html>")
