@@ -140,7 +140,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// sickness returns the faults of some of n tenants, and whose they are.
+// sickness returns the faults of some of n tenants, and which tenants these are.
 func sickness(n int) (faults string, sick []string) {
 	var list []string
 
@@ -208,7 +208,7 @@ func startDelay(address string) (string, error) {
 	return "≤ " + list[i].bound + " s", nil
 }
 
-// report is what a simulator says when it ends.
+// report is what a simulator reports when it ends.
 type report struct {
 	Alerts, Missing int // of healthy tenants
 	P50, P99, Max   time.Duration

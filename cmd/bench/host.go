@@ -19,7 +19,7 @@ import (
 	"fluent-bit-defender/internal/testbed/flbhost"
 )
 
-// section is the input of a measured process, as keys and values in turn.
+// section is the [INPUT] section of a measured process: keys and values in turn.
 type section []string
 
 // host is a process under measurement: a real Fluent Bit with one input and the output
@@ -193,8 +193,8 @@ func (b *bench) conformance(plugin string, input section, dir string) (*host, er
 // writes its checkpoint in that time.
 const aftermath = 2 * time.Second
 
-// finish waits until n events have gone all the way. It returns what the process has used
-// and how long that took.
+// finish waits until n events have reached the output. It returns what the process has
+// used and how long that took.
 func (b *bench) finish(h *host, n int, most time.Duration) (usage, time.Duration, error) {
 	start := time.Now()
 
@@ -235,7 +235,7 @@ func (b *bench) pause(d time.Duration) error {
 //go:embed bare/bare.c
 var bareSource embed.FS
 
-// bare compiles the input that does nothing but append.
+// bare compiles an input that only appends records.
 func (b *bench) bare() (string, error) {
 	text, err := bareSource.ReadFile("bare/bare.c")
 	if err != nil {

@@ -118,7 +118,7 @@ func (b *bench) run(plugin, beside, parts, counts string) (err error) {
 	return errors.Join(err, b.t.print(os.Stdout))
 }
 
-// program says what the plugin is measured in.
+// program names the program in which the plugin is measured.
 func (b *bench) program() string {
 	if b.fluentBit == "" {
 		return "conformance host (no fluent-bit found)"
@@ -127,12 +127,12 @@ func (b *bench) program() string {
 	return "Fluent Bit"
 }
 
-// progress is for the person who waits.
+// progress tells the person who waits what has been measured.
 func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "  "+format+"\n", args...)
 }
 
-// machine is what the figures are of.
+// machine describes the machine on which the figures were measured.
 func (b *bench) machine() string {
 	model := "unknown processor"
 

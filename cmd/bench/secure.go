@@ -45,7 +45,7 @@ var ways = map[string]way{
 	plain:                 {},
 }
 
-// serveWays serves the simulator in all ways. end ends that.
+// serveWays serves the simulator in all ways, until end is called.
 func (s *served) serveWays(w world, sim *simulator.Simulator) (end func(), err error) {
 	f, err := newFront(sim)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *served) serveWays(w world, sim *simulator.Simulator) (end func(), err e
 	return f.close, nil
 }
 
-// front serves a simulator through TLS and compressed.
+// front serves a simulator over TLS, with compressed answers.
 type front struct {
 	sim     *simulator.Simulator
 	cert    tls.Certificate

@@ -17,7 +17,7 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// world is what a simulator in a process of its own is to serve.
+// world says what a simulator in a process of its own is to serve.
 type world struct {
 	Tenants, Alerts int
 	Size            int    // bytes of an alert's text, 0 for its usual length
@@ -28,7 +28,7 @@ type world struct {
 	Trickle         time.Duration // how often each tenant gets an alert; 0 is never. A report ends it
 }
 
-// served is what it serves.
+// served is the simulator in that process, and what a client needs to use it.
 type served struct {
 	LoginURL, APIURL string
 	Ways             map[string]way // the same in other ways, by name
@@ -87,7 +87,7 @@ func startServer(w world) (*server, error) {
 	return s, nil
 }
 
-// report ends the trickle of alerts and returns what became of them.
+// report ends the trickle of alerts and returns which of them were read.
 func (s *server) report() (r report, err error) {
 	if err := s.stdin.Close(); err != nil {
 		return r, err
@@ -101,7 +101,7 @@ func (s *server) close() {
 	_ = s.cmd.Wait()
 }
 
-// serve is the other process: it ends with its standard input.
+// serve runs the simulator in the other process, until its standard input ends.
 func serve(spec string) error {
 	var w world
 	if err := json.Unmarshal([]byte(spec), &w); err != nil {
@@ -163,8 +163,8 @@ func serve(spec string) error {
 	return json.NewEncoder(os.Stdout).Encode(reportOn(sim, w, began))
 }
 
-// dump reads all rows over HTTP, counts them and writes them down, one a line. That
-// also makes the simulator render them, once.
+// dump reads all rows over HTTP, counts them and writes them into a file, one a line.
+// It also makes the simulator render them once before anything is measured.
 func (s *served) dump(w world) error {
 	out := bufio.NewWriter(io.Discard)
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// table is the one that is printed at the end.
+// table is the table that is printed at the end.
 type table struct{ rows [][]string }
 
 // head begins a part of the table.
@@ -40,7 +40,8 @@ func (t *table) print(out io.Writer) error {
 	return w.Flush()
 }
 
-// median of a list, which it sorts; the upper one of an even number.
+// median returns the median of a list, which it sorts; if the list has two middle
+// values, the upper one.
 func median[T int64 | float64 | time.Duration](list []T) T {
 	slices.Sort(list)
 	return list[len(list)/2]

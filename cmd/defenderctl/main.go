@@ -1,5 +1,5 @@
-// Defenderctl is the companion of the input plugin: it signs in to customers'
-// tenants, checks configurations, and shows how the inputs do.
+// Defenderctl is the companion of the input plugin: it signs in to customers' tenants,
+// checks configurations, and shows the state of the inputs.
 package main
 
 import (
@@ -10,9 +10,9 @@ import (
 	"fluent-bit-defender/internal/cli"
 )
 
-// Go's own packages print lines that may quote a response, with a secret in it, or with
-// GODEBUG=http2debug the headers of every request. What an operator needs comes as an
-// error instead.
+// Package log is silenced, since lines that Go's own packages print may quote a
+// response with a secret in it, or with GODEBUG=http2debug the headers of every
+// request. What an operator needs to know is in the errors of a command.
 func init() { log.SetOutput(io.Discard) }
 
 func main() { os.Exit(cli.Main(os.Args[1:])) }

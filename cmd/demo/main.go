@@ -113,7 +113,8 @@ func inputs(sim *simulator.Simulator, customers []simulator.Tenant, dataDir stri
 	return list
 }
 
-// launch prefers a real Fluent Bit.
+// launch starts the plugin in a real Fluent Bit, or in the conformance host if there is
+// none.
 func launch(ctx context.Context, cfg flbhost.Config) (flbhost.Process, error) {
 	if program, err := flbhost.Find(); err == nil {
 		fmt.Printf("The plugin runs in %s.\n\n", program)

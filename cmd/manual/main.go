@@ -1,10 +1,10 @@
-// Command manual writes the manual pages and the shell completions of defenderctl into a
-// folder, as packages install them below /usr/share:
+// Command manual writes the manual pages and the shell completions of defenderctl into
+// a folder, as packages install them below /usr/share:
 //
 //	go run ./cmd/manual -version 1.2.0 -time 1795825482 build/share
 //
-// Pages and completions are made of the tree of commands, and the page of the input is
-// made of the table of options. So they are never behind the code.
+// Pages and completions are made from the tree of commands, and the page of the input
+// from the table of options, so that they always agree with the code.
 package main
 
 import (

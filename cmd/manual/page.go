@@ -154,8 +154,8 @@ func (p *page) flags(title string, set *pflag.FlagSet) {
 	})
 }
 
-// defaultOf returns what a flag is when it is not given, unless that is nothing or is
-// said already.
+// defaultOf returns the default of a flag, or nothing if that is empty or the flag's
+// text names it already.
 func defaultOf(f *pflag.Flag) string {
 	switch f.DefValue {
 	case "", "0", "0s", "false", "[]":

@@ -1,4 +1,4 @@
-// Package setup has the parts that tests of the whole share: the built plugin, a
+// Package setup has what the tests of the whole program share: the built plugin, a
 // simulator, a real Fluent Bit, and a wait for what must happen.
 package setup
 
@@ -184,9 +184,9 @@ func Size(daily, torture int) int {
 	return daily
 }
 
-// OneGoroutine skips a test under the race detector, which has nothing to find where one
-// goroutine works at a time, and makes it five times as slow. `make test` runs the package
-// of such a test without the detector too: PURE in the Makefile.
+// OneGoroutine skips a test under the race detector, which has nothing to find where
+// one goroutine works at a time, and makes it five times as slow. `make test` runs the
+// package of such a test without the detector too: PURE in the Makefile.
 func OneGoroutine(t testing.TB) {
 	t.Helper()
 

@@ -15,7 +15,7 @@ func (h *Host) Limit(instance int) { h.send("limit", strconv.Itoa(instance)) }
 // Pause is Limit: in Fluent Bit a running input is paused by a limit and by nothing else.
 func (h *Host) Pause(instance int) { h.Limit(instance) }
 
-// Resume ends what Limit began.
+// Resume ends the pause that Limit began.
 func (h *Host) Resume(instance int) { h.send("resume", strconv.Itoa(instance)) }
 
 // Outputs sets whether chunks can be delivered. While they cannot, MemBufLimit fills up

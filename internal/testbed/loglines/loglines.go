@@ -1,4 +1,4 @@
-// Package loglines keeps what is logged, for tests to look at.
+// Package loglines keeps what is logged, so that tests can check it.
 package loglines
 
 import (

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Serve answers each connection with what answer makes of the body of its first request,
-// until the test ends. It returns the server's address as "http://host:port".
+// Serve answers the first request of each connection with what answer returns for its
+// body, until the test ends. It returns the server's address as "http://host:port".
 func Serve(t testing.TB, answer func(body string) string) string {
 	t.Helper()
 

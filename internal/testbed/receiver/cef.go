@@ -69,7 +69,8 @@ func ParseCEF(line string) (CEF, error) {
 	return c, c.checkLabels()
 }
 
-// splitHeader takes the seven fields off the front. In them only \\ and \| are escapes.
+// splitHeader splits off the seven fields at the front. In them only \\ and \| are
+// escapes.
 func splitHeader(s string) (fields [7]string, rest string, err error) {
 	n, from := 0, 0
 
@@ -166,7 +167,7 @@ func (c *CEF) readExtension(s string) error {
 	return nil
 }
 
-// pair takes in one key with its escaped value.
+// pair adds one key with its escaped value.
 func (c *CEF) pair(key, escaped string) error {
 	rule, err := ruleOf(key, c.Version)
 	if err != nil {
@@ -226,8 +227,8 @@ func unescape(s string) (string, error) {
 	return b.String(), nil
 }
 
-// checkLabels: a custom field has a label, a label has a field, and no two fields share
-// one.
+// checkLabels checks that each custom field has a label, that each label has a field,
+// and that no two fields have the same label.
 func (c *CEF) checkLabels() error {
 	used := map[string]string{}
 

@@ -137,7 +137,7 @@ func ruleOf(key, version string) (cefRule, error) {
 	return cefRule{}, refuse("%s is not in the dictionary", key)
 }
 
-// check says why a value is none that a key may hold.
+// check returns an error if a key must not have the value.
 func (r cefRule) check(value string) (err error) {
 	switch r.kind {
 	case cefText:

@@ -1,7 +1,8 @@
-// Package receiver has the ends that alerts are sent to, for tests: Splunk's HTTP Event
-// Collector (HEC), a syslog listener with a reader of CEF, as ArcSight's connectors are,
-// the bulk API of Elasticsearch and OpenSearch, and a bucket of S3. They keep what they
-// are sent, refuse what the real ones refuse with the same answers, and fail on request.
+// Package receiver has servers that receive alerts, for tests: Splunk's HTTP Event
+// Collector (HEC), a syslog listener with a reader of CEF, as ArcSight's connectors
+// are, the bulk API of Elasticsearch and OpenSearch, and a bucket of S3. They keep what
+// they are sent, refuse what the real ones refuse with the same answers, and fail on
+// request.
 //
 // # What it promises
 //
@@ -27,12 +28,13 @@
 //   - Bucket takes only signed requests that put an object and whose checksum is right.
 //     It looks at the form of the signature, not at its value.
 //
-// It shares no code with the encoder (package record). A rule that the encoder gets wrong
-// is therefore seen here.
+// It shares no code with the encoder (package record). A rule that the encoder gets
+// wrong is therefore seen here.
 //
 // # Caveats
 //
 // Nothing is indexed, and HEC never sends acknowledgements: Fluent Bit does not ask for
-// them. A syslog sender over TCP cannot know what was read: with SyslogConfig.BreakEvery
-// a message may be lost or come twice, as with every real receiver.
+// them. A syslog sender over TCP cannot know what was read: with
+// SyslogConfig.BreakEvery a message may be lost or come twice, as with every real
+// receiver.
 package receiver

@@ -180,7 +180,7 @@ type Tenant struct {
 	GenerateOptions GenerateOptions
 }
 
-// App is an application as one tenant knows it.
+// App is an application, as it is registered in one tenant.
 type App struct {
 	// ClientID is the application id, a GUID.
 	ClientID string
