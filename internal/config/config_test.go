@@ -61,8 +61,15 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		GraphURL:      "https://graph.microsoft.com",
 		PartnerURL:    "https://api.partnercenter.microsoft.com",
 	}
-	if got := in.Tenants[0]; !got.Equal(want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+	have, wanted := reflect.ValueOf(in.Tenants[0]), reflect.ValueOf(want)
+	for i := range have.NumField() {
+		if !reflect.DeepEqual(have.Field(i).Interface(), wanted.Field(i).Interface()) {
+			t.Errorf("%s is %v, want %v", have.Type().Field(i).Name, have.Field(i), wanted.Field(i))
+		}
+	}
+
+	if !in.Tenants[0].Equal(want) {
+		t.Error("the tenant is another one")
 	}
 
 	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.Store != (Store{}) || in.MaxConcurrency != 0 ||
