@@ -128,14 +128,7 @@ func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		var states []string
-		for _, c := range saved.History {
-			states = append(states, strings.TrimSpace(fmt.Sprintf("%s %s", c.State, c.Reason)))
-		}
-
-		if got, want := strings.Join(states, ", "), "starting, ok, failing role_missing, ok, stopped"; got != want {
-			t.Errorf("history %s\nwant %s", got, want)
-		}
+		wantHistory(t, saved, "starting, ok, failing role_missing, ok, stopped")
 
 		if trace := saved.History[2].Trace; trace != "trace id 4711" {
 			t.Errorf("trace %q", trace)
@@ -157,6 +150,21 @@ func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 			t.Errorf("after a day %+v", h)
 		}
 	})
+}
+
+// wantHistory fails the test unless a status went through these states, each with its
+// reason.
+func wantHistory(t *testing.T, s store.Status, want string) {
+	t.Helper()
+
+	var states []string
+	for _, c := range s.History {
+		states = append(states, strings.TrimSpace(fmt.Sprintf("%s %s", c.State, c.Reason)))
+	}
+
+	if got := strings.Join(states, ", "); got != want {
+		t.Errorf("history %s\nwant %s", got, want)
+	}
 }
 
 func TestAHistoryIsBounded(t *testing.T) {
@@ -195,14 +203,7 @@ func TestAStoreThatCannotBeWrittenIsShown(t *testing.T) {
 			t.Errorf("when it works again: %+v", s)
 		}
 
-		var states []string
-		for _, c := range s.History {
-			states = append(states, strings.TrimSpace(fmt.Sprintf("%s %s", c.State, c.Reason)))
-		}
-
-		if got, want := strings.Join(states, ", "), "starting, ok, failing store, ok"; got != want {
-			t.Errorf("history %s\nwant %s", got, want)
-		}
+		wantHistory(t, s, "starting, ok, failing store, ok")
 
 		r.stop()
 	})

@@ -39,60 +39,66 @@ func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 	} {
 		for _, kills := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, kills %t", name, kills), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					r := newRig(t)
-					r.cfg.PollInterval = 5 * time.Second
-
-					begin := time.Now()
-					r.list(n, begin, apart)
-
-					r.chunk.refuseAny(bad...)
-					r.start()
-
-					rng, restarts := rand.New(rand.NewPCG(1, 2)), 0
-
-					worst := 0 * time.Second
-					for time.Since(begin) < time.Duration(n)*24*time.Second {
-						time.Sleep(time.Duration(10+rng.IntN(10)) * time.Second)
-
-						if kills && rng.IntN(50) == 0 {
-							restarts++
-
-							r.kill()
-							r.start()
-
-							continue
-						}
-
-						counts := r.chunk.counts()
-
-						for i := range n {
-							id, at := fmt.Sprint(i), begin.Add(time.Duration(i)*apart)
-							if counts[id] == 0 && !slices.Contains(bad, id) {
-								worst = max(worst, time.Since(at))
-								break
-							}
-						}
-					}
-
-					if most := 2 * time.Minute; worst > most && !kills { // once splitAfter, and what goes with it
-						t.Errorf("an alert that Fluent Bit takes came %v after it was listed", worst)
-					}
-
-					if len(r.chunk.counts()) != n-len(bad) {
-						t.Errorf("%d of the %d others arrived", len(r.chunk.counts()), n-len(bad))
-					}
-
-					r.chunk.accept()
-					time.Sleep(time.Hour)
-					r.stop()
-					r.want(n, 1+restarts)
-
-					r.wantDeferred(0)
-				})
+				synctest.Test(t, func(t *testing.T) { rejectSome(t, n, apart, bad, kills) })
 			})
 		}
 	}
+}
+
+// rejectSome lists n alerts, of which Fluent Bit refuses the bad ones until all others are
+// there, and ends the process now and then if kills is set.
+func rejectSome(t *testing.T, n int, apart time.Duration, bad []string, kills bool) {
+	t.Helper()
+
+	r := newRig(t)
+	r.cfg.PollInterval = 5 * time.Second
+
+	begin := time.Now()
+	r.list(n, begin, apart)
+
+	r.chunk.refuseAny(bad...)
+	r.start()
+
+	rng, restarts := rand.New(rand.NewPCG(1, 2)), 0
+
+	worst := 0 * time.Second
+	for time.Since(begin) < time.Duration(n)*24*time.Second {
+		time.Sleep(time.Duration(10+rng.IntN(10)) * time.Second)
+
+		if kills && rng.IntN(50) == 0 {
+			restarts++
+
+			r.kill()
+			r.start()
+
+			continue
+		}
+
+		counts := r.chunk.counts()
+
+		for i := range n {
+			id, at := fmt.Sprint(i), begin.Add(time.Duration(i)*apart)
+			if counts[id] == 0 && !slices.Contains(bad, id) {
+				worst = max(worst, time.Since(at))
+				break
+			}
+		}
+	}
+
+	if most := 2 * time.Minute; worst > most && !kills { // once splitAfter, and what goes with it
+		t.Errorf("an alert that Fluent Bit takes came %v after it was listed", worst)
+	}
+
+	if len(r.chunk.counts()) != n-len(bad) {
+		t.Errorf("%d of the %d others arrived", len(r.chunk.counts()), n-len(bad))
+	}
+
+	r.chunk.accept()
+	time.Sleep(time.Hour)
+	r.stop()
+	r.want(n, 1+restarts)
+
+	r.wantDeferred(0)
 }
 
 func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
