@@ -65,7 +65,8 @@ func isSaid(said, phrase string) bool {
 
 	words := strings.Split(phrase, " ")
 	for i := 2; i <= len(words)-2; i++ {
-		if strings.Contains(said, strings.Join(words[:i], " ")) && strings.Contains(said, strings.Join(words[i:], " ")) {
+		first, second := strings.Join(words[:i], " "), strings.Join(words[i:], " ")
+		if strings.Contains(said, first) && strings.Contains(said, second) {
 			return true
 		}
 	}
