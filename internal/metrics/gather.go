@@ -75,15 +75,10 @@ func byKey(a, b measure.Unit) int {
 	)
 }
 
-// sourcesNow returns the inputs that the server shows.
+// sourcesNow returns the inputs that the server shows, in the order in which they came.
 func (v *server) sourcesNow() []Source {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 
-	list := make([]Source, 0, len(v.sources))
-	for src := range v.sources {
-		list = append(list, src)
-	}
-
-	return list
+	return slices.Clone(v.sources)
 }

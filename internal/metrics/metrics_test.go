@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"os/exec"
 	"regexp"
@@ -204,10 +203,7 @@ func nodeLines(text string) string {
 func exposed(t *testing.T, sources ...Source) string {
 	t.Helper()
 
-	v := &server{sources: make(map[Source]*slog.Logger)}
-	for _, s := range sources {
-		v.sources[s] = nil
-	}
+	v := &server{sources: sources}
 
 	var text bytes.Buffer
 

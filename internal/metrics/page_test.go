@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -156,10 +155,10 @@ func TestWhatIsWrongWithAnInputIsShownOnce(t *testing.T) {
 		Message: "tenants_file is refused: line 3: `api` is <unknown>",
 		Remedy:  "correct it",
 	}
-	v := &server{sources: make(map[Source]*slog.Logger)}
+	v := &server{}
 
 	for range 2 { // the second has no tenant yet
-		v.sources[&fixed{input: measure.Input{Blocked: true, Notice: refused}}] = nil
+		v.sources = append(v.sources, &fixed{input: measure.Input{Blocked: true, Notice: refused}})
 	}
 
 	var b strings.Builder

@@ -77,7 +77,7 @@ type server struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex // guards sources
-	sources map[Source]*slog.Logger
+	sources []Source   // in the order in which they came
 }
 
 // Serve shows a source at an address until leave is called. The listener is closed when
@@ -111,21 +111,22 @@ func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error)
 	}
 
 	v.mu.Lock()
-	v.sources[src] = settings.Log
+	v.sources = append(v.sources, src)
 	v.mu.Unlock()
 
 	v.relay.Add(settings.Log)
 
-	return sync.OnceFunc(func() { s.leave(settings.Address, v, src) }), nil
+	return sync.OnceFunc(func() { s.leave(settings, v, src) }), nil
 }
 
-func (s *Servers) leave(address string, v *server, src Source) {
+func (s *Servers) leave(settings Settings, v *server, src Source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	v.relay.Remove(settings.Log)
+
 	v.mu.Lock()
-	v.relay.Remove(v.sources[src])
-	delete(v.sources, src)
+	v.sources = slices.DeleteFunc(v.sources, func(other Source) bool { return other == src })
 	last := len(v.sources) == 0
 	v.mu.Unlock()
 
@@ -133,7 +134,7 @@ func (s *Servers) leave(address string, v *server, src Source) {
 		return
 	}
 
-	delete(s.open, address)
+	delete(s.open, settings.Address)
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -155,7 +156,6 @@ func listen(settings Settings) (*server, error) {
 		listener: newListener(l, maxConnections),
 		turn:     make(chan struct{}, 1),
 		now:      time.Now,
-		sources:  make(map[Source]*slog.Logger),
 	}
 	v.log = v.relay.Logger()
 	registry := prometheus.NewPedanticRegistry()
