@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,17 +13,6 @@ import (
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
 )
-
-func readAll(t *testing.T, path string) string {
-	t.Helper()
-
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return string(b)
-}
 
 func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	in := must(t, good(), env())

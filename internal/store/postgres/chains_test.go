@@ -272,7 +272,8 @@ func TestLocksLeaveConnectionsOfAPoolerFree(t *testing.T) {
 	openOn(t, d)
 
 	s := openOn(t, d, func(o *Options) {
-		o.URL = secret.New(fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", d.Server.Bouncer(t), d.Name))
+		o.URL = secret.New(fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable",
+			d.Server.Bouncer(t), d.Name))
 	})
 
 	if _, err := s.connectToListen(t.Context()); !errors.Is(err, errPooler) {
