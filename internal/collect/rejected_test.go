@@ -26,6 +26,7 @@ func names(from, to, step int) (ids []string) {
 // every 20 s, of which some are refused for two hours.
 func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 	n, apart := setup.Size(150, 300), 20*time.Second
+
 	for name, bad := range map[string][]string{
 		"none":          nil,
 		"the first":     names(0, 1, 1),
@@ -45,8 +46,8 @@ func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 	}
 }
 
-// rejectSome lists n alerts, of which Fluent Bit refuses the bad ones until all others are
-// there, and ends the process now and then if kills is set.
+// rejectSome lists n alerts, of which Fluent Bit refuses the bad ones until all others
+// are there, and ends the process now and then if kills is set.
 func rejectSome(t *testing.T, n int, apart time.Duration, bad []string, kills bool) {
 	t.Helper()
 
