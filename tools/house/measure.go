@@ -18,7 +18,7 @@ const (
 	// test do not count as lines of it: they are data.
 	maxTestBranches = 20
 	maxTestLines    = 80
-	maxTestDepth    = 7
+	maxTestDepth    = 6
 	fieldsPerLine   = 3 // a literal with more fields has one a line
 )
 
