@@ -213,7 +213,8 @@ test: all
 	$(UMASK) $(GO) test $(RACE) -vet=off $(AT_ONCE) -timeout 20m \
 		$(shell $(GO) list $(SLOW)) \
 		$(filter-out $(shell $(GO) list $(SLOW) $(PROGRAMS) $(PURE)),$(shell $(GO) list ./...))
-	$(UMASK) $(GO) test $(BUILD) -buildmode=pie -vet=off -timeout 20m -parallel 8 $(PROGRAMS) $(PURE) ./internal/defender
+	$(UMASK) $(GO) test $(BUILD) -buildmode=pie -vet=off -timeout 20m -parallel 8 \
+		$(PROGRAMS) $(PURE) ./internal/defender
 
 # The packages whose tests use golden files are those that import internal/test/golden.
 IMPORTS_GOLDEN = {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {{end}}
@@ -233,8 +234,8 @@ torture: all
 		-run 'Node|Database|RollingRestart|DeliveredLately|IdleUnits' ./internal/test/endtoend
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h \
-		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring ./internal/cli \
-		./internal/lease
+		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring \
+		./internal/cli ./internal/lease
 
 # golangci-lint and govulncheck come from a module of their own, so that go.mod has
 # only what the product needs.

@@ -219,8 +219,8 @@ func (s *Store) convert(ctx context.Context, t pgx.Tx, from int64) error {
 }
 
 // shutOut makes all writes to units that are held fail, and returns the nodes that live.
-// If there are any, and this opening is no node, it returns an error. Without tables there
-// is nothing to do.
+// If there are any, and this opening is no node, it returns an error. Without tables
+// there is nothing to do.
 func (s *Store) shutOut(ctx context.Context, t pgx.Tx, from int64) ([]string, error) {
 	if from == 0 {
 		return nil, nil
