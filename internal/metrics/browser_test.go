@@ -275,24 +275,10 @@ func (b *tab) picture(name string) {
 	}
 }
 
-func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
-	src := &living{fixed: fixed{units: crowd(1000, time.Now())}}
-	address := serve(t, Settings{}, src)
-	b := open(t, "http://"+address+"/", 1400, 900, "light")
-
-	b.until("all rows", "document.querySelectorAll('#tenants tbody tr').length === 1000")
-	b.until("the script runs", "document.documentElement.classList.contains('script')")
-
-	if title := read[string](b, "document.title"); title != "(12) Defender alerts" {
-		t.Errorf("the title is %q", title)
-	}
-
-	for i, name := range b.names()[:13] {
-		class := read[string](b, fmt.Sprintf("document.querySelectorAll('#tenants tbody tr')[%d].className", i))
-		if want := map[bool]string{true: "failing", false: "soon"}[i < 12]; class != want {
-			t.Errorf("row %d, %s, is %s, not %s", i, name, class, want)
-		}
-	}
+// filters checks the field over the table, of a page of a thousand tenants.
+func (b *tab) filters() {
+	t := b.t
+	t.Helper()
 
 	// Typing filters; the field keeps the focus and the text.
 	b.do(chromedp.SendKeys("#q", "wood BANK europe"))
@@ -312,8 +298,40 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 	// Escape empties the filter, and slash goes to it again.
 	b.do(chromedp.KeyEvent("\x1b"))
 	b.until("all rows again", "document.querySelectorAll('#tenants tbody tr').length === 1000")
-	b.do(js("document.activeElement.blur()"), chromedp.KeyEvent("/"))
+
+	// The tool sends a key as several events, of which the last may reach the field after
+	// the first has moved the focus there. The page is asked about the first one alone.
+	b.do(js("document.activeElement.blur()"))
+
+	typed := read[bool](b, "document.body.dispatchEvent("+
+		"new KeyboardEvent('keydown', {key: '/', bubbles: true, cancelable: true}))")
+	if typed {
+		t.Error("a slash is typed as well")
+	}
+
 	b.until("the focus", "document.activeElement.id === 'q'")
+}
+
+func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
+	src := &living{fixed: fixed{units: crowd(1000, time.Now())}}
+	address := serve(t, Settings{}, src)
+	b := open(t, "http://"+address+"/", 1400, 900, "light")
+
+	b.until("all rows", "document.querySelectorAll('#tenants tbody tr').length === 1000")
+	b.until("the script runs", "document.documentElement.classList.contains('script')")
+
+	if title := read[string](b, "document.title"); title != "(12) Defender alerts" {
+		t.Errorf("the title is %q", title)
+	}
+
+	for i, name := range b.names()[:13] {
+		class := read[string](b, fmt.Sprintf("document.querySelectorAll('#tenants tbody tr')[%d].className", i))
+		if want := map[bool]string{true: "failing", false: "soon"}[i < 12]; class != want {
+			t.Errorf("row %d, %s, is %s, not %s", i, name, class, want)
+		}
+	}
+
+	b.filters()
 
 	sorted := func(order string) string { // the rows arrive after the head
 		return "document.querySelector('th.tenant').ariaSort === '" + order + "'" +

@@ -2,7 +2,7 @@
 // Keeps the page fresh: it asks for the same page again and takes over what differs. What
 // is shown, and in which order, is decided by the server and stands in the address.
 (() => {
-  const every = 5000, patience = 15000;
+  const every = 5000, timeout = 15000;
   const fresh = document.getElementById('fresh');
   const field = document.getElementById('q');
   let timer, running, typed, last = Date.now();
@@ -63,7 +63,7 @@
     clearTimeout(timer);
     running?.abort();
     const mine = running = new AbortController();
-    const late = setTimeout(() => mine.abort(), patience);
+    const late = setTimeout(() => mine.abort(), timeout);
     try {
       const answer = await fetch(location.pathname + location.search, {cache: 'no-store', signal: mine.signal});
       const changed = 'the token has changed: load the page again';
