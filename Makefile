@@ -4,6 +4,7 @@
 # make test    every test          make bench     the benchmark table
 # make lint    every check         make torture   long runs of random faults
 # make golden  writes the golden files and the generated pages again
+# make pictures   draws the status page for the documents, in Chromium
 # make install, make uninstall   below /usr/local; prefix=/usr and DESTDIR=/some/folder
 #              choose another place
 # make dist    the packages, into dist/
@@ -21,7 +22,7 @@ UMASK  = umask 022;
 SOURCE := $(sort $(shell find plugin tokens internal cmd -type f ! -name '*_test.go' ! -path '*/testdata/*')) \
 	go.mod go.sum Makefile
 
-.PHONY: all demo test golden bench torture lint install uninstall stage dist clean FORCE
+.PHONY: all demo test golden pictures bench torture lint install uninstall stage dist clean FORCE
 
 all: $(PLUGIN) $(CLI)
 
@@ -221,6 +222,10 @@ IMPORTS_GOLDEN = {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}}
 golden:
 	$(UMASK) $(GO) test -count 1 -run Golden $$($(GO) list -f '{{.ImportPath}} $(IMPORTS_GOLDEN)' ./... \
 		| awk '/ [^ ]*\/test\/golden / { print $$1 }') -update
+
+# The pictures of the status page in the documents, in a browser. Look at them.
+pictures:
+	PICTURES=1 $(GO) test -count 1 -run TestPictures ./internal/metrics
 
 bench: all
 	$(UMASK) $(GO) run ./cmd/bench --plugin $(PLUGIN)

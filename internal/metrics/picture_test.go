@@ -8,21 +8,22 @@ import (
 	"image/draw"
 	"image/png"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
-
-	"fluent-bit-defender/internal/test/golden"
 )
 
 // mostPicture bounds a picture of the documentation, in bytes.
 const mostPicture = 150_000
 
-func TestGoldenPicturesOfThePage(t *testing.T) {
-	if !golden.Update() {
-		t.Skip("pictures are not compared: the fonts of machines differ")
+// Pictures are neither compared nor golden files: fonts differ between machines, and the
+// browser draws the edges of letters in two ways on one.
+func TestPicturesOfThePageAreDrawn(t *testing.T) {
+	if os.Getenv("PICTURES") == "" {
+		t.Skip("`make pictures` draws them")
 	}
 
 	var servers Servers
@@ -56,7 +57,9 @@ func TestGoldenPicturesOfThePage(t *testing.T) {
 			t.Errorf("%s has %d bytes, at most %d", c.file, len(picture), mostPicture)
 		}
 
-		golden.Write(t, "../../docs/images/"+c.file, picture)
+		if err := os.WriteFile("../../docs/images/"+c.file, picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -24,12 +24,12 @@ func Update() bool { return *update }
 // instead.
 func File(t testing.TB, path, got string) {
 	t.Helper()
-	if Update() {
-		Write(t, path, []byte(got))
+	mustBeFound(t)
 
+	if Update() {
+		write(t, path, got)
 		return
 	}
-	mustBeFound(t)
 
 	want, err := os.ReadFile(path)
 	if err != nil {
@@ -41,18 +41,15 @@ func File(t testing.TB, path, got string) {
 	}
 }
 
-// Write writes a golden file that is not compared as text: a picture, a database. It must
-// only be called when [Update] reports true.
-func Write(t testing.TB, path string, content []byte) {
+// write writes a golden file.
+func write(t testing.TB, path, content string) {
 	t.Helper()
-	mustBeFound(t)
-	if !Update() {
-		t.Fatalf("%s would be written without -update", path)
-	}
+
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
+
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
