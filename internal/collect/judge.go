@@ -86,8 +86,10 @@ func (p *poller) pollEnded(ctx context.Context) {
 	v := p.endedVerdict()
 
 	slow := p.status.wasSlow()
-	if p.verdict.kind != fine || slow {
-		p.logWorks()
+	ownFault := p.failure.over()
+
+	if slow || ownFault || p.verdict.kind != fine && !p.verdict.ofStore() {
+		p.log.Info("works again")
 	}
 
 	p.storeFaultOver()
@@ -113,7 +115,6 @@ func (p *poller) pollEnded(ctx context.Context) {
 	changed := slow || p.verdict.kind != fine || p.verdict.cause != v.cause
 	p.failures, p.verdict = 0, v
 	p.overBudget.over()
-	p.failure.over()
 	p.emitHealth(ctx, changed || !p.health.emitted)
 }
 
@@ -128,7 +129,7 @@ func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
 	p.failures++
 
 	changed := p.verdict.kind != v.kind || p.verdict.cause != v.cause
-	if changed {
+	if changed && !v.ofStore() { // the tenant's own fault is not over because the store fails too
 		p.failure.over()
 	}
 

@@ -112,18 +112,11 @@ func (p *poller) logFailed(ctx context.Context, v verdict, now time.Time) {
 	}
 }
 
-// logWorks logs that a poll succeeded after one that had failed. If that had failed
-// because of the store, storeFaultOver logs it instead, for all units.
-func (p *poller) logWorks() {
-	if !p.verdict.ofStore() {
-		p.log.Info("works again")
-	}
-}
-
-// storeFaultOver notes that the store does not keep the unit from polling any more.
+// storeFaultOver notes that the store does not keep the unit from polling any more. Once
+// that is true of all units, one line says so: a unit logs only the end of its own fault.
 func (p *poller) storeFaultOver() {
 	if p.in.storeFaults.over(p.Unit) {
-		p.in.log.Info("the store works again, and all tenants are polled")
+		p.in.log.Info("the store works again")
 	}
 }
 

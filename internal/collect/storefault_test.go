@@ -11,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/tokens"
 )
 
@@ -71,5 +72,43 @@ func TestAStoreThatIsAwayIsLoggedOnceForAllTenants(t *testing.T) {
 		if s := u.snapshot(); s.Reason != "" {
 			t.Errorf("afterwards the status of one is %+v", s)
 		}
+	})
+}
+
+func TestATenantsOwnFaultEndsInTheLogThoughTheStoreFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+
+		var away atomic.Bool
+
+		r.cfg.SignIn = func(context.Context) error {
+			if !away.Load() {
+				return nil
+			}
+
+			return &tokens.Error{Fault: advice.Fault{Reason: advice.Store, Fate: advice.TryAgain}}
+		}
+
+		for _, fault := range []*defender.Error{
+			{Fault: advice.Fault{Problem: "down"}, Status: 503},
+			{Fault: advice.Fault{Problem: "forbidden", Fate: advice.NeedsFix}, Status: 403},
+		} {
+			r.api.failing(fault)
+
+			if r.in == nil {
+				r.start()
+			}
+
+			time.Sleep(20 * time.Minute)
+			away.Store(true)
+			time.Sleep(20 * time.Minute)
+			r.api.failing(nil)
+			away.Store(false)
+			time.Sleep(20 * time.Minute)
+		}
+
+		r.stop()
+		r.wantLogged("the store works again", 2)
+		r.wantLogged(" works again", 4) // the tenant's own lines, too
 	})
 }
