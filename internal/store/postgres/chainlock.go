@@ -97,7 +97,7 @@ func (c *Chains) lockRow(ctx context.Context, key tokens.ChainKey) (*heldLock, e
 func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLock, err error) {
 	leave, err := c.s.enterLocks(ctx)
 	if err != nil {
-		return nil, c.s.explain(err)
+		return nil, err
 	}
 
 	conn, err := c.s.lockPool.Acquire(ctx)
@@ -223,6 +223,7 @@ func (s *Store) enterLocks(ctx context.Context) (leave func(), err error) {
 	case s.lockPlaces <- struct{}{}:
 		return func() { <-s.lockPlaces }, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%w: %d refresh tokens are being redeemed, as many as a pooler leaves room for: %w",
+			store.ErrBusy, maxPooledLocks, ctx.Err())
 	}
 }

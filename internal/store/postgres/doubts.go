@@ -72,7 +72,7 @@ func (d *doubts) filter(key alert.UnitKey, keep func(*doubt) bool) {
 	}
 }
 
-// settle decides by the stamp in a unit's row. A write that expects another one is not
+// resolve decides by the stamp in a unit's row. A write that expects another one is not
 // carried out any more.
 func (d *doubts) resolve(key alert.UnitKey, stamp int64) {
 	d.filter(key, func(one *doubt) bool {

@@ -226,7 +226,10 @@ func (s *Store) shutOut(ctx context.Context, t pgx.Tx, from int64) ([]string, er
 		return nil, nil
 	}
 
-	if _, err := t.Exec(ctx, `UPDATE defender.units SET epoch = epoch + 1 WHERE owner IS NOT NULL`); err != nil {
+	_, err := t.Exec(ctx, `WITH owned AS (
+			SELECT id FROM defender.units WHERE owner IS NOT NULL ORDER BY id FOR UPDATE)
+		UPDATE defender.units u SET epoch = u.epoch + 1 FROM owned o WHERE u.id = o.id`)
+	if err != nil {
 		return nil, err
 	}
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
@@ -126,5 +129,66 @@ func TestOnlyANodeConvertsTablesInUse(t *testing.T) {
 
 	if _, err := Open(Options{URL: d.URL(), Key: testKey}); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("the old defenderctl: %v", err)
+	}
+}
+
+// The units' rows are locked in the order of their ids, as commits lock them.
+func TestAConversionWaitsForCommitsWithoutADeadlock(t *testing.T) {
+	d := pgtest.New(t)
+	joined(t, d, "old", storetest.Key(1), storetest.Key(2))
+
+	const first, last = `(SELECT min(id) FROM defender.units)`, `(SELECT max(id) FROM defender.units)`
+
+	// The table has the first row behind the last one now.
+	d.Exec(t, `UPDATE defender.units SET stamp = stamp + 1 WHERE id = `+first)
+
+	conn, err := pgx.Connect(t.Context(), d.URL().Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	defer func() { _ = conn.Close(context.Background()) }()
+
+	lock := func(id string) {
+		if _, err := conn.Exec(t.Context(), `SELECT FROM defender.units WHERE id = `+id+` FOR UPDATE`); err != nil {
+			t.Error(err)
+		}
+	}
+
+	if _, err := conn.Exec(t.Context(), `BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+
+	lock(first)
+
+	opened := make(chan error, 1)
+
+	go func() {
+		s, err := Open(Options{URL: d.URL(), Key: testKey, Inputs: true, schema: nextVersion(t)})
+		if err == nil {
+			err = s.Close()
+		}
+
+		opened <- err
+	}()
+
+	until(t, "the conversion", func(context.Context) error {
+		waiting := d.Count(t, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+		if waiting == 0 {
+			return errors.New("it waits for no row")
+		}
+
+		return nil
+	})
+
+	lock(last)
+
+	if _, err := conn.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Error(err)
+	}
+
+	if err := <-opened; err != nil {
+		t.Error(err)
 	}
 }
