@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -18,11 +19,13 @@ type chainUse struct {
 	refused *health.Trouble // why the sign-in service refuses it at present; nil if it does not
 }
 
-// useOf returns what the inputs say of a chain at a time.
+// useOf returns what the inputs say of a chain at a time. If several units say that it is
+// refused, the first of them in the order of their keys counts.
 func useOf(statuses map[alert.UnitKey]store.Status, key tokens.ChainKey, now time.Time) (u chainUse) {
 	several := false
 
-	for unit, st := range statuses {
+	for _, unit := range slices.SortedFunc(maps.Keys(statuses), alert.UnitKey.Compare) {
+		st := statuses[unit]
 		if key != chainOf(unit, st) {
 			continue
 		}
@@ -36,7 +39,7 @@ func useOf(statuses map[alert.UnitKey]store.Status, key tokens.ChainKey, now tim
 		}
 
 		running := st.State != health.Stopped && now.Sub(st.UpdatedAt) < measure.StaleAfter
-		if running && slices.Contains(reasons, st.Reason) {
+		if u.refused == nil && running && slices.Contains(reasons, st.Reason) {
 			u.refused = &st.Trouble
 		}
 	}

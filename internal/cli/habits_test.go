@@ -100,6 +100,24 @@ func TestTheListShowsATokenThatIsRefusedAtPresent(t *testing.T) {
 	}
 }
 
+func TestTheListNamesTheSameRefusalEachTime(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Now
+	w.expect(w.run(w.acquire("siem")...), 0)
+	s, keys := w.polled("siem", "graph")
+
+	for i, reason := range []advice.Reason{advice.MFARequired, advice.ConsentMissing} {
+		w.report(s, keys[i], store.Status{State: health.Failing, Trouble: health.Trouble{Reason: reason}})
+	}
+
+	for range 10 {
+		list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
+		if len(list) != 1 || list[0]["state"] != "refused consent_missing" { // that of graph, the first by name
+			t.Fatalf("listed are %v", list)
+		}
+	}
+}
+
 func TestRemovingWithoutATerminalNeedsYes(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
