@@ -250,8 +250,8 @@ func (s *Source) Invalidate(a Access) { s.slot.drop(a) }
 func (s *Source) signIn(ctx context.Context, anew bool) (Access, error) {
 	before := s.dependencies(ctx)
 	s.lastSeen = nil
-	a, err := s.requestToken(ctx, before, anew)
 
+	a, err := s.requestToken(ctx, before, anew)
 	if err == nil {
 		s.slot.put(a)
 	}

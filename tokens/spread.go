@@ -221,6 +221,7 @@ func (s *spread) send(
 	case !ok:
 		return Tokens{}, errYielded
 	}
+
 	defer func() { p.answered() }()
 
 	if e := s.refuse(c.now()); e != nil {

@@ -113,6 +113,7 @@ func configuration(plugin string, input section, dir, port string) string {
 		text, _ := json.Marshal(s) // a string always has a JSON form
 		return string(text)
 	}
+
 	w.WriteString("service:\n  flush: 1\n  grace: 1\n  log_level: info\n")
 	fmt.Fprintf(&w, "  http_server: on\n  http_listen: 127.0.0.1\n  http_port: %s\n", port)
 	fmt.Fprintf(&w, "  storage.path: %s\n", quote(filepath.Join(dir, "storage")))

@@ -53,6 +53,7 @@ func (s *served) serveWays(w world, sim *simulator.Simulator) (end func(), err e
 	}
 
 	s.Ways = make(map[string]way)
+
 	for name, x := range ways {
 		if x.tls {
 			x.CA = f.ca

@@ -152,6 +152,7 @@ func serve(spec string) error {
 	}
 
 	began := time.Now()
+
 	if w.Trickle > 0 {
 		go sim.Trickle(context.Background(), w.Trickle) // as long as the process
 	}

@@ -25,6 +25,7 @@ import (
 func main() {
 	version := flag.String("version", "", "version that the pages name")
 	seconds := flag.Int64("time", 0, "date of the pages, in seconds since 1970")
+
 	flag.Parse()
 
 	if flag.NArg() != 1 {
@@ -83,6 +84,7 @@ func (b book) commandPages(root *cobra.Command) map[string]string {
 	pages := map[string]string{pagePath(root): b.commandPage(root)}
 
 	var visit func(*cobra.Command)
+
 	visit = func(cmd *cobra.Command) {
 		for _, sub := range cmd.Commands() {
 			if !sub.IsAvailableCommand() || sub.Name() == "help" {
@@ -92,6 +94,7 @@ func (b book) commandPages(root *cobra.Command) map[string]string {
 			if !sub.HasAvailableSubCommands() {
 				pages[pagePath(sub)] = b.commandPage(sub)
 			}
+
 			visit(sub)
 		}
 	}

@@ -176,6 +176,7 @@ func seeAlso(cmd *cobra.Command) string {
 	}
 
 	var others []string
+
 	for _, sub := range cmd.Parent().Commands() {
 		if sub != cmd && sub.IsAvailableCommand() && !sub.HasAvailableSubCommands() && sub.Name() != "help" {
 			others = append(others, fmt.Sprintf(".BR %s (1)", escape(pageName(sub))))

@@ -348,6 +348,7 @@ history.json        changes of state in the last 24 hours, with Microsoft's trac
 func (b *bundle) write(out *os.File, now time.Time) (size int64, err error) {
 	zipped := gzip.NewWriter(out)
 	archive := tar.NewWriter(zipped)
+
 	b.files = append([]bundledFile{{"README.txt", []byte(bundleReadme)}}, b.files...)
 
 	for _, f := range b.files {

@@ -154,6 +154,7 @@ func (m *meant) amongDiscovered(ctx context.Context, inputs []configured) error 
 	for _, i := range inputs {
 		discovered, err := m.c.knownTenants(ctx, i.in)
 		faults = append(faults, err)
+
 		m.among(i.in, discovered)
 	}
 

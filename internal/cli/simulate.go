@@ -99,6 +99,7 @@ func (c *cli) simulate(ctx context.Context, o simulator.CLIOptions, auto bool) e
 	if err != nil {
 		return err
 	}
+
 	defer s.Close()
 
 	s.SetAutoConsent(auto)

@@ -39,6 +39,7 @@ func (c *cli) statusCheck(ctx context.Context, v statusView) error {
 	if err != nil {
 		return c.checked(checkUnknown, err.Error(), "")
 	}
+
 	defer s.Close()
 
 	seen, err := c.survey(ctx, s, v)

@@ -124,6 +124,7 @@ func (c *cli) shown(text string) string {
 	}
 
 	var b strings.Builder
+
 	_, _ = io.WriteString(plain.NewScreen(&b), text) // a Builder never fails
 
 	return b.String()

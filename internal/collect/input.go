@@ -230,6 +230,7 @@ func (in *Input) run(ctx context.Context, log *slog.Logger, work func(context.Co
 func (in *Input) keepRunning(ctx context.Context, log *slog.Logger, work func(context.Context)) {
 	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, longestPause) {
 		began := in.cfg.Now()
+
 		if endsWithoutPanic(ctx, log, work) {
 			return
 		}

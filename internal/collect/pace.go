@@ -81,6 +81,7 @@ func (b *board) findSlow(now time.Time) (trouble health.Trouble, found bool) {
 	}
 
 	p.slow, p.changed = true, true
+
 	setState(s, health.Failing, now)
 	s.Trouble = health.Trouble{
 		Reason:  advice.TooSlow,

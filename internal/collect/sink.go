@@ -141,6 +141,7 @@ func (s *sink) queue(event []byte) error {
 	}
 
 	p.queued, p.movedFurther = n, true
+
 	p.alerts++
 	if s.rows++; s.rows%slowRows == 0 {
 		p.movedOn()

@@ -230,6 +230,7 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	b := newBuilder(s)
 	in := &Input{section: sec}
 	r := b.reader(layer{value: sec.value})
+
 	in.DataDir = r.path("data_dir")
 	if os.Geteuid() == 0 {
 		b.dataOwner = ownerOf(in.DataDir)

@@ -91,6 +91,7 @@ func (r *odata) element(ctx context.Context, id, query string) ([]byte, error) {
 	// As the only row of a list it has the same bounds, and it is noticed if a part is
 	// missing.
 	p := page.NewReader(io.MultiReader(strings.NewReader("["), body, strings.NewReader("]")), page.Options{})
+
 	p.Ask(body.permit)
 	defer p.Reset(nil)
 

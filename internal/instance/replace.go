@@ -143,6 +143,7 @@ func (s *tenantSet) start(key alert.UnitKey, t config.Tenant) error {
 func (s *tenantSet) add(e *entry, parts collect.UnitConfig) {
 	if e.held {
 		e.polled = true
+
 		s.input.Add(parts)
 	}
 }

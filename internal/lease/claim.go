@@ -101,6 +101,7 @@ func (n *Node) claim(ctx context.Context, s store.Standing) {
 	n.mu.Unlock()
 
 	free := slices.ContainsFunc(s.Free, func(key alert.UnitKey) bool { return wanted[key] != nil })
+
 	recall := s.ToRecall && n.claimExpired
 	if !recall && (len(others) == 0 || !free && n.cfg.Now() >= n.eagerUntil) {
 		return

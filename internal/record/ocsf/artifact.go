@@ -157,6 +157,7 @@ func (e *event) writeUser(f fields, first int) {
 
 	if mail != nil {
 		f[first+userPrincipal].used = true
+
 		w.text("email_addr", mail)
 	}
 

@@ -82,6 +82,7 @@ func (e *event) detection() {
 
 	if link := e.take(f, inIncidentLink); len(link) > 0 {
 		e.profiles.incident = true
+
 		w.text("src_url", link)
 	}
 

@@ -59,7 +59,9 @@ func (e *event) writeElement(i int) int {
 
 		w.element()
 		w.key("data")
+
 		end = e.copyValue(i)
+
 		w.close()
 
 		return end

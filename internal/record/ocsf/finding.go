@@ -14,6 +14,7 @@ func (e *event) finding(f fields, s *source, inside bool) {
 		w.text("uid", id)
 	case len(id) > 0:
 		f[inID].used = true
+
 		w.text("uid", id)
 	default:
 		w.text("uid", e.version.ID[:])

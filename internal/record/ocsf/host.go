@@ -30,6 +30,7 @@ func (e *event) writeDevice(f fields) bool {
 func (e *event) deviceAddress(f fields) {
 	if ip := e.address(f, atLastAddress); ip != nil {
 		f[atLastAddress].used = true
+
 		e.w.text("ip", ip)
 
 		return

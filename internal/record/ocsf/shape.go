@@ -67,6 +67,7 @@ func (n *node) child(key string, s *shape) *node {
 
 	made := &node{at: s.size}
 	s.size++
+
 	n.children.list = append(n.children.list, entry{key: key, node: made})
 
 	return made

@@ -78,6 +78,7 @@ func (e *event) putTime(key string, f fields, field int) {
 
 	if at := timeOf(text); at > 0 {
 		f[field].used = true
+
 		e.w.integer(key, int64(at/tick.Millisecond))
 	} else if bytes.HasPrefix(text, []byte("0001-01-01T")) {
 		f[field].used = true
@@ -102,6 +103,7 @@ func timeOf(text []byte) tick.Tick {
 func (e *event) putInteger(key string, f fields, field int) {
 	if n, ok := e.integer(f, field); ok {
 		f[field].used = true
+
 		e.w.integer(key, n)
 	}
 }

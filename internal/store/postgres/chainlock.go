@@ -149,6 +149,7 @@ func tryLock(ctx context.Context, conn *pgxpool.Conn, key tokens.ChainKey) (pgx.
 	}
 
 	locked := false
+
 	err = t.QueryRow(ctx, `SELECT true FROM defender.chain_locks WHERE `+ofChain+` FOR UPDATE SKIP LOCKED`,
 		chainArgs(key)...).Scan(&locked)
 	if err == nil && locked {

@@ -86,6 +86,7 @@ func (s *Store) databaseTime(ctx context.Context, q querier) (time.Time, error) 
 	var at time.Time
 
 	asked := s.o.Uptime()
+
 	if err := q.QueryRow(ctx, `SELECT defender.clock()`).Scan(&at); err != nil {
 		return time.Time{}, err
 	}

@@ -146,6 +146,7 @@ func (w *writing) readRows(ctx context.Context, names map[int64]alert.UnitKey, h
 
 		return nil
 	})
+
 	if undone {
 		w.s.logUndone()
 	}

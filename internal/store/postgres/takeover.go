@@ -358,6 +358,7 @@ func undoStates(ctx context.Context, t pgx.Tx, taken []int64, since map[int64]ti
 		}
 
 		state.Now.Checkpoint.Replay = true
+
 		ids, changed = append(ids, id), append(changed, state.EncodeShared())
 
 		return nil

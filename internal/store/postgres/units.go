@@ -270,6 +270,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 
 		c, ok = u.state.Now.Checkpoint, true
 		c.Replay = u.replay
+
 		w.doing(key, doubt{rewind: &rewound{since}})
 
 		return u.parts.Filter(w.parts(ctx, u), since)

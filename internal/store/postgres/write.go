@@ -245,12 +245,14 @@ func (w *writing) written(made map[alert.UnitKey]doubt) (stale []alert.UnitKey) 
 
 		if u.stamp != w.stamp {
 			stale = append(stale, key)
+
 			held.know(nil)
 
 			continue
 		}
 
 		made[key] = w.doubts[key]
+
 		held.know(u)
 	}
 

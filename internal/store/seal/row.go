@@ -146,6 +146,7 @@ func (r *Row) Bytes() []byte {
 
 	if r.Confirmed != 0 {
 		b = append(b, 3)
+
 		number(r.Confirmed)
 	}
 

@@ -376,6 +376,7 @@ func (sh *shared) refreshCopy() {
 			sh.log.Error(err.Error())
 
 			sh.anchor.Raise(uint64(its))
+
 			if err := sh.tokens.reconnect(); err != nil {
 				sh.log.Error(explain(sh.tokens.path(), err).Error())
 			}

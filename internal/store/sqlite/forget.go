@@ -13,6 +13,7 @@ import (
 func (s *Store) Forget(ctx context.Context, key alert.UnitKey) (known bool, err error) {
 	err = s.update(ctx, s.sh.units, func(t tx) error {
 		known = false
+
 		delete(s.sh.cache.m, key)
 
 		if err := t.exec(`DELETE FROM rewinds WHERE `+ofUnit, keyArgs(key)...); err != nil {

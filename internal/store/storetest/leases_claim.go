@@ -233,6 +233,7 @@ func claimedAtOnce(t *testing.T, f *fleet) {
 			}
 		})
 	}
+
 	wait.Wait()
 
 	owner := map[alert.UnitKey]int{}

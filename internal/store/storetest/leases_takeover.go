@@ -325,6 +325,7 @@ func replayZero(t *testing.T, f *fleet) {
 	})
 
 	list := deferred(t, a, Key(1))
+
 	f.Advance(time.Minute)
 
 	if err := a.DropDeferred(t.Context(), Key(1), list[1].ID); err != nil {

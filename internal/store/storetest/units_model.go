@@ -18,6 +18,7 @@ func fill(t *testing.T, u store.Units, key alert.UnitKey) {
 	t.Helper()
 
 	_, err := u.PutDeferred(t.Context(), key, store.Deferred{Kind: store.ParkedBatch})
+
 	err = errors.Join(
 		err,
 		u.Commit(t.Context(), []store.Commit{{
@@ -28,7 +29,6 @@ func fill(t *testing.T, u store.Units, key alert.UnitKey) {
 		u.SetStatus(t.Context(), map[alert.UnitKey]store.Status{key: {State: health.OK}}),
 		u.Rewind(t.Context(), key, 5),
 	)
-
 	if err != nil {
 		t.Fatal(err)
 	}

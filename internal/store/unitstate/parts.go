@@ -178,6 +178,7 @@ func (p *Parts) merge(t Table, from, to int, prune tick.Tick) error {
 	rest := slices.Clone(p.List[to:])
 
 	p.List = p.List[:from]
+
 	if len(seen) == 0 {
 		err = t.Delete(last)
 	} else {

@@ -35,6 +35,7 @@ func File(t testing.TB, path, got string) {
 	if err != nil {
 		t.Fatalf("%v; `make golden` writes it", err)
 	}
+
 	if string(want) != got {
 		t.Errorf("%s is not what the code makes; if the change is meant, run `make golden`:\n%s",
 			path, diff(string(want), got))
@@ -57,6 +58,7 @@ func write(t testing.TB, path, content string) {
 // mustBeFound fails a test that `make golden` would not run.
 func mustBeFound(t testing.TB) {
 	t.Helper()
+
 	if !strings.Contains(t.Name(), "Golden") {
 		t.Fatalf("%s uses a golden file, so its name must contain \"Golden\"", t.Name())
 	}
@@ -72,17 +74,21 @@ func diff(want, got string) string {
 	common := commonLines(a, b)
 
 	var lines []string
+
 	i, j := 0, 0
 	for _, c := range append(common, [2]int{len(a), len(b)}) {
 		if i < c[0] || j < c[1] {
 			lines = append(lines, fmt.Sprintf("@ line %d", i+1))
 		}
+
 		for ; i < c[0]; i++ {
 			lines = append(lines, "- "+a[i])
 		}
+
 		for ; j < c[1]; j++ {
 			lines = append(lines, "+ "+b[j])
 		}
+
 		i, j = c[0]+1, c[1]+1
 	}
 
@@ -101,6 +107,7 @@ func commonLines(a, b []string) (pairs [][2]int) {
 	for i := range length {
 		length[i] = make([]int32, len(b)+1)
 	}
+
 	for i := len(a) - 1; i >= 0; i-- {
 		for j := len(b) - 1; j >= 0; j-- {
 			if a[i] == b[j] {

@@ -55,6 +55,7 @@ func made(name string) (string, error) {
 	defer unlock()
 
 	cmd := exec.Command("make", "-s", "build/"+name)
+
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", name, err, out)
@@ -146,6 +147,7 @@ func Simulator(t testing.TB, cfg simulator.Config) *simulator.Simulator {
 	if err := sim.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { sim.Close() })
 
 	return sim
@@ -167,6 +169,7 @@ func Until(t testing.TB, what string, limit time.Duration, ok func() bool, expla
 		if explain != nil {
 			why = "\n" + explain()
 		}
+
 		t.Fatalf("%s: not within %v%s", what, limit, why)
 	}
 }

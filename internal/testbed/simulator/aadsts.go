@@ -105,6 +105,7 @@ func (x *exchange) refuseSignIn(r *refusal, fill ...string) {
 	}
 
 	o.close()
+
 	x.aadsts = r.code()
 	x.header.Set("x-ms-request-id", trace)
 	x.header.Set("Cache-Control", "no-store, no-cache")

@@ -323,6 +323,7 @@ func oddFields(r *rand.Rand) map[string]map[string]json.RawMessage {
 	}
 
 	fields := map[string]json.RawMessage{}
+
 	for range 1 + r.IntN(3) {
 		key := pick(r, []string{"additionalData", "customDetails", "mssp", "cef", "x y", "\"", "Ünïcode"})
 		fields[key] = json.RawMessage(pick(r, odd))

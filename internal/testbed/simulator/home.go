@@ -369,6 +369,7 @@ func GenerateHome(n, alertsPerTenant int, seed uint64) []Tenant {
 	home := &list[0]
 	home.Name, home.Domain, home.User = "provider", "provider.example", "soc@provider.example"
 	home.Generated = 0
+
 	home.Apps[0].Scopes = append(SecurityPermissions(), homePermissions...)
 	home.Apps[0].Roles = []string{}
 

@@ -177,6 +177,7 @@ func (p *filterParser) compare() (condition, error) {
 	}
 
 	kind := kindNames[op]
+
 	if left == nil && right != nil {
 		left = right
 		rightValue = leftValue

@@ -112,6 +112,7 @@ func (s *Simulator) option(l *listing, a *odataAPI, key, value string) (problem 
 		}
 	case "$expand":
 		l.variant = asFull
+
 		if a.expand == "" || value != a.expand {
 			return errQuery + "Could not find a property named '" + value + "' to expand."
 		}

@@ -93,6 +93,7 @@ func (l listing) inOrder(rows []*row, now time.Time) page {
 		}
 
 		p.more = true
+
 		if !l.count {
 			break
 		}

@@ -212,6 +212,7 @@ func grantedScopes(t *tenant, enterprise, scope string) ([]string, *partnerAnswe
 	}
 
 	var list []string
+
 	for name := range strings.SplitSeq(scope, ",") {
 		name = strings.TrimSpace(name)
 		if !slices.Contains(r.scopes, name) && !slices.Contains(r.others, name) {

@@ -135,6 +135,7 @@ func (s *Simulator) listRelationships(x *exchange, a *odataAPI, name string) {
 	rows = rows[min(l.skip, len(rows)):]
 
 	link := ""
+
 	if len(rows) > l.top {
 		rows = rows[:l.top]
 		link = x.nextLink(l, l.skip+l.top, "")

@@ -68,7 +68,6 @@ func endpointState(o *object, a *Alert) {
 	if _, ok := o.over["detectorId"]; ok || a.Empty != EmptyMissing { // older alerts have none
 		o.text("detectorId", detectorID(a))
 	}
-
 }
 
 // endpointTexts writes what the alert is about, its times and its device.

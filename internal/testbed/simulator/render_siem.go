@@ -68,7 +68,6 @@ func (o *detectionObject) found(a *Alert, d *Detection) {
 	} else {
 		o.text("IoaDefinitionId", detectorID(a))
 	}
-
 }
 
 // named writes what names the detection and its threat.

@@ -217,6 +217,7 @@ func parseScopes(text string) scopes {
 		}
 
 		r := resourceOf(uri)
+
 		known := r != nil &&
 			(name == ".default" || slices.Contains(r.scopes, name) || slices.Contains(r.others, name) ||
 				strings.EqualFold(name, "user.read"))

@@ -54,6 +54,7 @@ logfile = %s
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
 		ended := c.Wait() // an error, since it was killed

@@ -291,6 +291,7 @@ func (s *Server) launch() error {
 
 	go func() {
 		_ = c.Wait() // an error if the server was killed
+
 		close(ended)
 	}()
 
