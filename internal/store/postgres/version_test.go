@@ -164,7 +164,12 @@ func TestAConversionWaitsForCommitsWithoutADeadlock(t *testing.T) {
 	opened := make(chan error, 1)
 
 	go func() {
-		s, err := Open(Options{URL: d.URL(), Key: testKey, Inputs: true, schema: nextVersion(t)})
+		s, err := Open(Options{
+			URL:    d.URL(),
+			Key:    testKey,
+			Inputs: true,
+			schema: nextVersion(t),
+		})
 		if err == nil {
 			err = s.Close()
 		}
