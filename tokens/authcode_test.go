@@ -234,7 +234,7 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 
 	form := w.fake.sent()[0].form
 	if len(w.fake.sent()) != 1 || form.Get("code") != "good-code" ||
-		form.Get("redirect_uri") != w.cb.RedirectURI("/cb") {
+		form.Get("redirect_uri") != "http://localhost:"+strconv.Itoa(w.cb.Port())+"/cb" {
 		t.Errorf("sent %v", form)
 	}
 
