@@ -157,3 +157,23 @@ func TestATokenOfASinglePageApplicationEndsAfterADay(t *testing.T) {
 		t.Errorf("rotated or not, got %d %s", got.status, got.body)
 	}
 }
+
+func TestRefreshTokenIsGoodForOtherResources(t *testing.T) {
+	f := start(t)
+	first := f.token(contoso+"/oauth2/v2.0/token", refreshV2)
+	next, _ := first.json(t)["refresh_token"].(string)
+
+	a := f.token(contoso+"/oauth2/token", with(refreshV1, "refresh_token", next))
+	if a.status != 200 || a.json(t)["resource"] != "https://graph.windows.net" {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+}
+
+func TestRefreshTokenMayBeGoodAtAnotherTenant(t *testing.T) {
+	for across, want := range map[bool]int{true: 200, false: 400} {
+		f := start(t, func(c *simulator.Config) { c.RefreshAcrossTenants = across })
+		if a := f.token(fabrikam+"/oauth2/token", refreshV1); a.status != want {
+			t.Errorf("across tenants %t: %d %s", across, a.status, a.body)
+		}
+	}
+}
