@@ -167,7 +167,10 @@ func (c *cli) tenantsOf(
 
 	known, err := c.knownCustomers(ctx, in.Input)
 	if home.Customers == "ok" && len(home.list) > 0 { // else the input goes on with what it knows
-		known, _ = known.Update(home.list, c.Now(), func(*partner.KnownCustomer) bool { return true })
+		keeps := func(k *partner.KnownCustomer) bool {
+			return in.Discovery.Keeps(config.Customer{TenantID: k.TenantID, Name: k.Name})
+		}
+		known, _ = known.Update(home.list, c.Now(), keeps)
 	}
 
 	home.noteGone(known)

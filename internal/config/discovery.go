@@ -52,6 +52,10 @@ type Customer struct {
 // are customers as well.
 func (d *Discovery) Listed() []alert.TenantID { return slices.Clone(d.listed) }
 
+// Keeps reports whether a discovered customer is polled all the same when no
+// relationship leads to it any more.
+func (d *Discovery) Keeps(c Customer) bool { return d.OnVanish == KeepVanished && d.Covers(c) }
+
 // Covers reports whether a customer is to be polled because it was discovered.
 func (d *Discovery) Covers(c Customer) bool {
 	matches := func(pattern string) bool {

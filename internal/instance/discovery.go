@@ -303,12 +303,11 @@ func (d *discovery) succeeded(
 	d.due = asked.Add(d.settings.Every)
 	d.domains = domains
 
-	covered := func(c *partner.KnownCustomer) bool {
-		return d.settings.OnVanish == config.KeepVanished &&
-			d.settings.Covers(config.Customer{TenantID: c.TenantID, Name: c.Name})
+	keeps := func(c *partner.KnownCustomer) bool {
+		return d.settings.Keeps(config.Customer{TenantID: c.TenantID, Name: c.Name})
 	}
 
-	next, change := d.known.Update(customers, asked, covered)
+	next, change := d.known.Update(customers, asked, keeps)
 	d.known = next
 	d.publish()
 
