@@ -309,7 +309,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 // hazards are the settings under which Fluent Bit loses what it has accepted.
 func (l *linter) hazards(sec fluentbit.Section) {
 	for _, h := range l.file.Hazards(sec) {
-		if l.errorIn(h.File, h.Line) != nil && h.Key != "processors" && h.Line != sec.Line {
+		if l.errorIn(h.File, h.Line) && h.Key != "processors" && h.Line != sec.Line {
 			continue // its value is refused, which was said
 		}
 
@@ -331,7 +331,7 @@ func (l *linter) unset(sec fluentbit.Section) {
 
 		names := strings.Join(p.Unset, ", ")
 
-		if f := l.errorIn(p.File, p.Line); f == nil {
+		if f := l.errorOf(p); f == nil {
 			l.line(Warning, sec, p, "the environment variable "+names+" is not set here", setVariable)
 		} else if !strings.Contains(f.Problem, names) {
 			// What is wrong with the value comes from that.
@@ -341,16 +341,24 @@ func (l *linter) unset(sec fluentbit.Section) {
 	}
 }
 
-// errorIn returns the error that was found in a line already, nil if there is none.
-func (l *linter) errorIn(file string, line int) *Finding {
+// errorOf returns the error that was found in a value already, nil if there is none. In
+// YAML, other keys of a section and what the section lacks can have the same line.
+func (l *linter) errorOf(p fluentbit.Prop) *Finding {
 	i := slices.IndexFunc(l.Findings, func(f Finding) bool {
-		return f.Level == Error && f.File == file && f.Line == line
+		return f.Level == Error && f.File == p.File && f.Line == p.Line && strings.EqualFold(f.Key, p.Key)
 	})
 	if i < 0 {
 		return nil
 	}
 
 	return &l.Findings[i]
+}
+
+// errorIn reports whether an error was found in a line already.
+func (l *linter) errorIn(file string, line int) bool {
+	return slices.ContainsFunc(l.Findings, func(f Finding) bool {
+		return f.Level == Error && f.File == file && f.Line == line
+	})
 }
 
 // read takes what package config says about a section.

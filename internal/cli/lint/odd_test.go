@@ -845,6 +845,35 @@ func TestAFileBelowAVariableThatIsNotSetNamesIt(t *testing.T) {
 	t.Error("no finding names the file")
 }
 
+// In YAML what a section lacks is reported in the line of its first key.
+func TestAVariableThatIsNotSetChangesNoOtherRemedy(t *testing.T) {
+	dir, fill := place(t)
+	path := write(t, filepath.Join(dir, "fluent-bit.yaml"), fill("pipeline:\n  inputs:\n"+
+		"    - tenant_name: ${NOT_SET_ANYWHERE}\n      name: defender\n      threaded: off\n"+
+		"      tenant_id: 99999999-8888-7777-6666-555555555555\n"), 0o600)
+
+	lacking, unset := 0, 0
+
+	for _, f := range look(t, path).Findings {
+		names := strings.Contains(f.Problem, "NOT_SET_ANYWHERE")
+
+		switch {
+		case f.Key == "client_id" && f.Line == 3:
+			lacking++
+
+			if names || strings.Contains(f.Remedy, "environment") {
+				t.Errorf("the remedy is another one's: %v", f)
+			}
+		case names && f.Key == "tenant_name":
+			unset++
+		}
+	}
+
+	if lacking != 1 || unset != 1 {
+		t.Errorf("%d findings about client_id, %d about the variable:\n%v", lacking, unset, look(t, path).Findings)
+	}
+}
+
 func TestCheckJudgesOddConfigurations(t *testing.T) {
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
