@@ -60,6 +60,8 @@ func TestCheckShowsCustomersThatAreGone(t *testing.T) {
 
 	const discover = "discover:\n  from: gdap\n  defaults:\n    tag: defender.{tenant_name}\n"
 
+	listed := fmt.Sprintf("tenants:\n  - tenant_id: %s\n    tenant_name: own\n", w.home.ID)
+
 	type result struct {
 		Tenants []struct {
 			Tenant  string `json:"tenant"`
@@ -77,8 +79,7 @@ func TestCheckShowsCustomersThatAreGone(t *testing.T) {
 	}{
 		{"kept", discover, false, 4, []string{"contoso ok 0", "fabrikam refused 4", "own ok 4"}},
 		{"stopped", discover + "  on_vanish: stop\n", false, 0, []string{"contoso ok 0"}},
-		{"listed in the file", discover + fmt.Sprintf("tenants:\n  - tenant_id: %s\n    tenant_name: own\n", w.home.ID), false,
-			4, []string{"own ok 0", "contoso ok 0", "fabrikam refused 4"}},
+		{"listed in the file", discover + listed, false, 4, []string{"own ok 0", "contoso ok 0", "fabrikam refused 4"}},
 		{"no list", discover, true, 4, []string{"contoso ok 0", "fabrikam refused 4", "own ok 0"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
