@@ -51,6 +51,21 @@ func useOf(statuses map[alert.UnitKey]store.Status, key tokens.ChainKey, now tim
 	return u
 }
 
+// signIn returns the remedy of a chain that has ended or will end. The remedy of a
+// running input comes first: it knows the settings, such as api_url, that a new sign-in
+// needs too.
+func (u chainUse) signIn(remedy string) string {
+	if u.refused == nil || u.refused.Remedy == "" {
+		return remedy
+	}
+
+	if u.refused.Reason == advice.TokenDead || u.refused.Reason == advice.ChainDead {
+		return u.refused.Remedy
+	}
+
+	return remedy
+}
+
 // refusals are the reasons of the sign-in service to refuse a chain.
 var refusals = []advice.Reason{
 	advice.ConsentMissing,

@@ -100,6 +100,38 @@ func TestTheListShowsATokenThatIsRefusedAtPresent(t *testing.T) {
 	}
 }
 
+func TestTheListNamesTheSignInThatTheInputNames(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Now
+	w.expect(w.run(w.acquire("siem")...), 0)
+	s, keys := w.polled("siem")
+
+	w.RevokeRefreshTokens(contoso, 50173)
+	w.expect(w.run(append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 3)
+
+	const remedy = "sign in again: defenderctl tokens acquire --tenant-id x --api-url http://127.0.0.1:1"
+
+	for _, test := range []struct {
+		reason advice.Reason
+		named  bool
+	}{{advice.TokenDead, true}, {advice.ConsentMissing, false}} {
+		w.report(s, keys[0], store.Status{
+			State:   health.Failing,
+			Trouble: health.Trouble{Reason: test.reason, Remedy: remedy},
+		})
+
+		list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
+		if named := list[0]["remedy"] == remedy; named != test.named {
+			t.Errorf("%s: listed are %v", test.reason, list)
+		}
+
+		people := w.expect(w.run("tokens", "list"), 0)
+		if named := strings.Contains(people.err, "--api-url http://127.0.0.1:1"); named != test.named {
+			t.Errorf("%s: %s", test.reason, people.err)
+		}
+	}
+}
+
 func TestTheListNamesTheSameRefusalEachTime(t *testing.T) {
 	w := newWorld(t)
 	w.now = time.Now

@@ -36,7 +36,7 @@ func (c *cli) stateOf(i store.ChainInfo, use chainUse) (state, remedy string) {
 	f := i.Chain.Forecast(c.Now(), c.application(i, use.api))
 	switch {
 	case !i.Chain.Dead.IsZero():
-		return "dead " + i.Chain.Dead.String(), f.Remedy
+		return "dead " + i.Chain.Dead.String(), use.signIn(f.Remedy)
 	case errors.Is(i.Err, store.ErrPlain):
 		return "not encrypted", "stop Fluent Bit and run: defenderctl tokens rekey --key-file FILE"
 	case errors.Is(i.Err, store.ErrTampered):
@@ -114,7 +114,7 @@ func (c *cli) list(ctx context.Context, asJSON bool) error {
 
 		switch f := i.Chain.Forecast(c.Now(), c.application(i, uses[n].api)); {
 		case f.Soon:
-			c.say("%s: %s; %s", name, f.Text, f.Remedy)
+			c.say("%s: %s; %s", name, f.Text, plain.Text(uses[n].signIn(f.Remedy), 4000))
 		case refused != nil:
 			c.say("%s: %s; %s", name, plain.Text(refused.Message, 4000), plain.Text(refused.Remedy, 4000))
 		}

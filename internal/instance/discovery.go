@@ -312,7 +312,7 @@ func (d *discovery) succeeded(
 	d.publish()
 
 	if change.Any() {
-		d.log.Info(fmt.Sprintf("%d customers are listed%s", len(customers), changeText(change)))
+		d.log.Info(listedText(len(customers)) + changeText(change))
 	}
 
 	d.save()

@@ -365,3 +365,11 @@ func TestTheEndOfARelationshipIsKnown(t *testing.T) {
 		t.Error("a tenant with a sign-in of its own is not reached by a relationship")
 	}
 }
+
+func TestOneCustomerIsListedInTheSingular(t *testing.T) {
+	for n, want := range []string{"0 customers are listed", "1 customer is listed", "2 customers are listed"} {
+		if got := listedText(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

@@ -83,6 +83,15 @@ func (d *discovery) saveNotice() {
 // maxNames bounds how many customers a line names.
 const maxNames = 10
 
+// listedText says how many customers are listed.
+func listedText(n int) string {
+	if n == 1 {
+		return "1 customer is listed"
+	}
+
+	return fmt.Sprintf("%d customers are listed", n)
+}
+
 // changeText says which customers are new, back or gone.
 func changeText(change partner.Change) string {
 	var b strings.Builder
