@@ -17,15 +17,7 @@ import (
 func (s *Server) Bouncer(t testing.TB) int {
 	t.Helper()
 
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal("pgbouncer is not installed: apt-get install pgbouncer")
-	}
-
-	if err != nil {
-		t.Skip("pgbouncer is not installed (apt-get install pgbouncer)")
-	}
-
+	program := findBouncer(t)
 	listen := freePort(t)
 	config := filepath.Join(s.dir, fmt.Sprintf("pgbouncer-%d.ini", listen))
 	log := config + ".log"
@@ -77,6 +69,23 @@ logfile = %s
 			t.Fatalf("pgbouncer does not listen: %v\n%s", err, said)
 		}
 	}
+}
+
+// findBouncer returns the program pgbouncer. Without it the test is skipped, or fails
+// where CI is set.
+func findBouncer(t testing.TB) string {
+	t.Helper()
+
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatal("pgbouncer is not installed: apt-get install pgbouncer")
+	}
+
+	if err != nil {
+		t.Skip("pgbouncer is not installed (apt-get install pgbouncer)")
+	}
+
+	return program
 }
 
 // freePort returns a port of 127.0.0.1 on which nothing listens.
