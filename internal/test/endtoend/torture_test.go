@@ -362,7 +362,7 @@ func (tr *trial) finish() {
 	}
 	// A service that keeps no order is read in small windows, which uses the call budget
 	// up: reading pauses for most of a minute then, several times.
-	tr.r.until("everything listed has arrived", 6*time.Minute, func() bool {
+	tr.r.until("everything listed has arrived", 12*time.Minute, func() bool {
 		for _, c := range tr.customers {
 			got := tr.r.arrived(c.ID, tr.api)
 			for _, key := range tr.r.sim.Ledger(c.ID, tr.api).Latest {
